@@ -1,0 +1,27 @@
+// Where the agent finds itself: the facts by which a machine that was "rerooted" is told from one that booted normally.
+
+/** Facts only; `core/environment.ts` judges them. `null` means that it could not be read. */
+export type EnvironmentFacts = Readonly<{
+  /** /proc/sys/kernel/random/boot_id */
+  bootId: string;
+  /** /proc/cmdline */
+  kernelCommandLine: string | null;
+  /** /proc/1/exe, and whether it is one of the shells or a link to one. */
+  initPath: string | null;
+  /** Device and inode of `/` and of `/proc/1/root` are the same. */
+  rootIsInits: boolean | null;
+  /** The type of `/` in /proc/self/mountinfo. */
+  rootFilesystem: string | null;
+  /** /etc/initrd-release exists: this is an initramfs. */
+  initrd: boolean;
+  /** /run/nextroot exists: a soft reboot would go into another root. */
+  nextRoot: boolean;
+  /** A one-shot boot entry or a reboot argument is set (loader entry, kexec loaded, /run/systemd/reboot-param). */
+  bootOverride: boolean;
+  /** The marker written at enrolment is the one this identity remembers. */
+  marker: 'same' | 'other' | 'missing';
+}>;
+
+export type Environment = {
+  observe(): Promise<EnvironmentFacts>;
+};

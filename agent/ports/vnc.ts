@@ -1,0 +1,40 @@
+// VNC servers of the guest: which are there, what their credential is, and a new one, proven.
+
+import type { Secret } from '../../protocol/secret.ts';
+
+/** `vncauth`: 8 bytes in an obfuscated file. `account`: the server asks PAM, so its password is the account's. */
+export type VncKind = 'vncauth' | 'account';
+
+export type VncServer = Readonly<{
+  /** Names it among its siblings in the same guest and stays the same over a reboot: `tigervnc:5901`. */
+  id: string;
+  kind: VncKind;
+  /** How many bytes of a password count. */
+  effective: number;
+  /** The TCP port on loopback; `null` for one that is set up and not running. */
+  port: number | null;
+}>;
+
+/** One credential file and a keyed hash of its content. `source` outlives a reboot; `live` is what the running server reads. */
+export type VncFile = Readonly<{ role: 'source' | 'live'; path: string; hash: string }>;
+
+/** `accepted` and `rejected` are the server's own words; `unknown` is everything else (busy, blocked, gone). */
+export type VncVerdict = Readonly<{ verdict: 'accepted' | 'rejected' | 'unknown'; reason: string }>;
+
+/**
+ * The contract:
+ * - `list` never changes or connects to anything and never uses up a server's tolerance for failed logins.
+ * - `setPassword` writes every file that matters now and after the next start, as its owner, by rename, synced. It
+ *   throws `VNC_FAILED` (with `reason`) and then has left all files as they were. The secret's first 8 bytes must differ
+ *   from those in force (`VNC_FAILED`, reason `unchanged`).
+ * - `probe` does one handshake on loopback and no more, from an address of its own, and never starts a session.
+ * - `probeStored` does the same with the secret read back from the source file; `unknown` where it cannot be read back.
+ * - `files` gives the credential's files with their present hashes, `source` ones also when the server is not running.
+ */
+export type Vnc = {
+  list(): Promise<readonly VncServer[]>;
+  files(server: VncServer): Promise<readonly VncFile[]>;
+  setPassword(server: VncServer, password: Secret): Promise<readonly VncFile[]>;
+  probe(server: VncServer, password: Secret): Promise<VncVerdict>;
+  probeStored(server: VncServer): Promise<VncVerdict>;
+};

@@ -1,0 +1,62 @@
+// The building blocks of every message: strict objects, anchored patterns, bounded lists. `zod/mini` because the resident
+// half of the agent carries it.
+
+import * as z from 'zod/mini';
+import { Failure } from './failure.ts';
+import { RECEIPT_BYTES_MAX, SEALED_BYTES_MAX, TOKEN_BYTES_MAX } from './limits.ts';
+
+export { z };
+
+/** The value, or `SCHEMA_INVALID` naming the first field that is wrong (its path alone: never its content). */
+export function parseSchema<S extends z.core.$ZodType>(schema: S, value: unknown): z.core.output<S> {
+  const result = z.safeParse(schema, value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw new Failure('SCHEMA_INVALID', {
+    field: issue ? issue.path.map(String).join('.').slice(0, 80) : '',
+    reason: issue?.code ?? 'unknown',
+  });
+}
+
+export const text = (pattern: RegExp) => z.string().check(z.regex(pattern));
+/** Whole seconds since 1970-01-01T00:00:00Z. */
+export const seconds = z.int().check(z.nonnegative());
+export const counter = z.int().check(z.nonnegative());
+/** 32 bytes in base64url: a nonce, a SHA-256, a public key's coordinate. */
+export const bytes32 = text(/^[A-Za-z0-9_-]{43}$/);
+/** An id is its kind, an underscore and 130 bits in Crockford's base 32. */
+const id = (kind: string) => text(new RegExp(`^${kind}_[0-9a-hjkmnp-tv-z]{26}$`));
+export const operationId = id('op');
+export const agentId = id('agt');
+export const vmId = id('vm');
+export const installationId = id('ins');
+export const projectName = text(/^[a-z][a-z0-9-]{0,62}$/);
+/** Names of local accounts on Linux (useradd(8)): no colon, blank, slash, leading dash, dot or digit. */
+export const accountName = text(/^[a-z_][a-z0-9_-]{0,31}$/);
+export const operatorName = text(/^[a-z][a-z0-9._-]{0,62}$/);
+/** `tigervnc:5901`: the kind of server and its port. */
+export const vncServerId = text(/^[a-z0-9]{1,20}:[0-9]{1,5}$/);
+export const bootId = text(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);
+export const codeName = text(/^[A-Z][A-Z0-9_]{1,40}$/);
+export const compactToken = z
+  .string()
+  .check(z.maxLength(TOKEN_BYTES_MAX), z.regex(/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/));
+export const receiptToken = compactToken.check(z.maxLength(RECEIPT_BYTES_MAX));
+export const sealedSecret = z
+  .string()
+  .check(z.maxLength(SEALED_BYTES_MAX), z.regex(/^[A-Za-z0-9_-]+\.\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/));
+export const ed25519Jwk = z.strictObject({ kty: z.literal('OKP'), crv: z.literal('Ed25519'), x: bytes32 });
+export const x25519Jwk = z.strictObject({ kty: z.literal('OKP'), crv: z.literal('X25519'), x: bytes32 });
+
+export type Ed25519Jwk = z.infer<typeof ed25519Jwk>;
+export type X25519Jwk = z.infer<typeof x25519Jwk>;
+
+const CROCKFORD = '0123456789abcdefghjkmnpqrstvwxyz';
+
+/** A new id of that kind from 26 random bytes, 5 bits of each. */
+export function newId(
+  kind: 'op' | 'agt' | 'vm' | 'ins' | 'tok' | 'key',
+  randomBytes: (count: number) => Uint8Array,
+): string {
+  return `${kind}_${Array.from(randomBytes(26), (byte) => CROCKFORD[byte & 31]).join('')}`;
+}
