@@ -144,7 +144,10 @@ const table = {
     'The account’s password is in force; see the detail for the VNC server.',
   ),
   // Reboot.
-  REBOOT_DENIED: halfway('The guest refused to reboot.', 'The new secrets are set; reboot the machine by other means.'),
+  REBOOT_DENIED: unclear(
+    'The guest refused to reboot.',
+    'What was set before stays set; reboot the machine by other means.',
+  ),
   REBOOT_TIMEOUT: halfway(
     'The machine was asked to reboot and did not.',
     'The new secrets are set; look at the machine’s console.',
@@ -252,6 +255,14 @@ const table = {
     'Install the package in a virtual machine.',
   ),
   INTERNAL: unclear('A defect in the program stopped it.', 'Please report it with the log.'),
+  VNC_AMBIGUOUS: refused(
+    'There are several VNC servers and none is named.',
+    'Name one, or configure it in agent.json.',
+  ),
+  DATA_IN_USE: error(
+    'Another `latchkey serve` uses this data folder.',
+    'Stop it first, or choose another folder with --data.',
+  ),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

@@ -5,14 +5,22 @@ import type { Secret } from '../../protocol/secret.ts';
 /** `vncauth`: 8 bytes in an obfuscated file. `account`: the server asks PAM, so its password is the account's. */
 export type VncKind = 'vncauth' | 'account';
 
+/**
+ * A finding of `list`: plain JSON, and all that the other calls need. It may be kept over a reboot and handed in again
+ * before the server is up, when nothing but the record tells where its credential is.
+ */
 export type VncServer = Readonly<{
   /** Names it among its siblings in the same guest and stays the same over a reboot: `tigervnc:5901`. */
   id: string;
   kind: VncKind;
   /** How many bytes of a password count. */
   effective: number;
-  /** The TCP port on loopback; `null` for one that is set up and not running. */
+  /** The TCP port on loopback; `null` for a server that has none that can be reached from here. */
   port: number | null;
+  /** Whose server it is, and so whose the credential's files must be. */
+  owner: Readonly<{ uid: number; gid: number }>;
+  /** The file that decides at the server's next start; `null` where that cannot be told. */
+  source: string | null;
 }>;
 
 /** One credential file and a keyed hash of its content. `source` outlives a reboot; `live` is what the running server reads. */
@@ -23,13 +31,15 @@ export type VncVerdict = Readonly<{ verdict: 'accepted' | 'rejected' | 'unknown'
 
 /**
  * The contract:
- * - `list` never changes or connects to anything and never uses up a server's tolerance for failed logins.
- * - `setPassword` writes every file that matters now and after the next start, as its owner, by rename, synced. It
+ * - `list` gives the servers that run now. It never changes or connects to anything and never uses up a server's tolerance for failed logins.
+ * - `setPassword` is for kind `vncauth` (`VNC_FAILED`, reason `account_kind`). It writes every file that matters now and after the next start, as its owner, by rename, synced. It
  *   throws `VNC_FAILED` (with `reason`) and then has left all files as they were. The secret's first 8 bytes must differ
  *   from those in force (`VNC_FAILED`, reason `unchanged`).
  * - `probe` does one handshake on loopback and no more, from an address of its own, and never starts a session.
  * - `probeStored` does the same with the secret read back from the source file; `unknown` where it cannot be read back.
- * - `files` gives the credential's files with their present hashes, `source` ones also when the server is not running.
+ * - `files` gives the credential's files with their present hashes; a file that is not there is left out. `source` comes
+ *   from the record, so it is given also while the server does not run; `live` only where it is another file. A record
+ *   whose server is gone, or is now someone else's, has no `live` file and every probe of it is `unknown`.
  */
 export type Vnc = {
   list(): Promise<readonly VncServer[]>;

@@ -1,0 +1,78 @@
+// From verified bytes to an accepted order: every rule about a command that needs no look at the machine, in one visible
+// order. What comes before (size, type, key, signature, canonical form) is `protocol/token.ts`.
+
+import type { JsonValue } from '../../protocol/canonical.ts';
+import { parseCanonical } from '../../protocol/canonical.ts';
+import { type Command, command as commandSchema } from '../../protocol/command.ts';
+import { Failure } from '../../protocol/failure.ts';
+import { type CancelIntent, type Intent, type ResetIntent, readIntent } from '../../protocol/intent.ts';
+import { fromBase64url } from '../../protocol/keys.ts';
+import { refuseReroot } from '../../protocol/reroot.ts';
+import { assertRootValid, type RootPayload, roleKeys } from '../../protocol/root.ts';
+import { parseSchema } from '../../protocol/schema.ts';
+import type { VerifiedToken } from '../../protocol/token.ts';
+
+/** Who this executor is and what it waits for. */
+export type Addressee = Readonly<{
+  agent: string;
+  project: string;
+  root: RootPayload;
+  op: string;
+  cn: string;
+  /** Past its time to live by the monotonic clock. */
+  expired: boolean;
+}>;
+
+export type Order<I extends Intent> = Readonly<{ command: Command; intent: I }>;
+
+/** A reset that this executor may carry out as far as the command's own words go. */
+export function authoriseReset(token: VerifiedToken, addressee: Addressee): Order<ResetIntent> {
+  const { command, intent } = authorise(token, addressee);
+  if (intent.act !== 'reset') throw new Failure('SCHEMA_INVALID', { field: 'intent.act' });
+  if (command.authz.method === 'session') throw new Failure('AUTHZ_INVALID', { reason: 'no_factor' });
+  if (addressee.root.policy.require_operator_proof)
+    throw new Failure('AUTHZ_INVALID', { reason: 'operator_proof_required' });
+  return { command, intent };
+}
+
+/** A cancel of the operation that this machine is carrying out. */
+export function authoriseCancel(token: VerifiedToken, addressee: Addressee): Order<CancelIntent> {
+  const { command, intent } = authorise(token, addressee);
+  if (intent.act !== 'cancel') throw new Failure('SCHEMA_INVALID', { field: 'intent.act' });
+  return { command, intent };
+}
+
+function authorise(token: VerifiedToken, { agent, project, root, op, cn, expired }: Addressee): Order<Intent> {
+  const claimed = asObject(token.payload);
+  if (claimed['v'] !== 1) throw new Failure('VERSION_UNSUPPORTED', { have: 1 });
+  if (claimed['iss'] !== root.iss) throw new Failure('ISS_MISMATCH');
+  if (claimed['aud'] !== agent) throw new Failure('AUD_MISMATCH');
+  // The command's own time, signed by the command key: the guest's clock may be years off, and the link is not trusted.
+  const iat = claimed['iat'];
+  if (typeof iat !== 'number') throw new Failure('SCHEMA_INVALID', { field: 'iat' });
+  assertRootValid(root, iat);
+  roleKeys(root, 'command', iat)(token.header.kid);
+  refuseReroot(token.payload);
+  refuseReroot(looseIntent(claimed['intent']));
+  const command = parseSchema(commandSchema, token.payload);
+  const intent = readIntent(command.intent);
+  if (command.cn !== cn || command.op !== op || expired) throw new Failure('NONCE_UNKNOWN');
+  if (intent.op !== command.op) throw new Failure('AUTHZ_INVALID', { reason: 'op' });
+  if (intent.agent !== agent) throw new Failure('AUTHZ_INVALID', { reason: 'agent' });
+  if (intent.project !== project) throw new Failure('AUTHZ_INVALID', { reason: 'project' });
+  if (intent.operator !== command.authz.operator) throw new Failure('AUTHZ_INVALID', { reason: 'operator' });
+  if (intent.not_after < command.iat) throw new Failure('EXPIRED', { reason: 'intent' });
+  return { command, intent };
+}
+
+/** The intent's bytes as JSON, before any schema; where they are not that, the schema will say so in its turn. */
+function looseIntent(encoded: JsonValue | undefined): JsonValue {
+  if (typeof encoded !== 'string') return null;
+  return parseCanonical(fromBase64url(encoded));
+}
+
+function asObject(value: JsonValue): { [key: string]: JsonValue } {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Failure('SCHEMA_INVALID', { field: '' });
+  return value;
+}

@@ -1,0 +1,54 @@
+// Small files that are whole or absent, and on the disk before anyone is told of them: written beside their place, synced,
+// then put into it, and the folder synced.
+
+import { randomUUID } from 'node:crypto';
+import { chown, link, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+type Options = Readonly<{ mode?: number; owner?: Readonly<{ uid: number; gid: number }> }>;
+
+/** Writes a file that must not exist yet; one that does exist stays as it is. Returns whether it was written. */
+export async function writeNewFile(path: string, content: string, options: Options = {}): Promise<boolean> {
+  const temporary = await writeBeside(path, content, options);
+  try {
+    await link(temporary, path);
+    return true;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw cause;
+  } finally {
+    await rm(temporary, { force: true });
+    await syncFolder(dirname(path));
+  }
+}
+
+/** Writes a file in place of what was there. */
+export async function replaceFile(path: string, content: string, options: Options = {}): Promise<void> {
+  const temporary = await writeBeside(path, content, options);
+  await rename(temporary, path);
+  await syncFolder(dirname(path));
+}
+
+async function writeBeside(path: string, content: string, { mode = 0o600, owner }: Options): Promise<string> {
+  // A name, not a secret: it only has to be free.
+  const temporary = `${path}.${randomUUID()}`;
+  const handle = await open(temporary, 'wx', mode);
+  try {
+    await handle.writeFile(content);
+    await handle.chmod(mode);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  if (owner) await chown(temporary, owner.uid, owner.gid);
+  return temporary;
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

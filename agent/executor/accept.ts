@@ -1,0 +1,179 @@
+// From a token to an accepted operation or a refusal. The order of the checks is the protocol's; nothing of the machine is
+// changed here, and the last act of an acceptance is its durable entry in the journal.
+
+import { codeOf, Failure } from '../../protocol/failure.ts';
+import type { ResetIntent, SecretSource } from '../../protocol/intent.ts';
+import { sha256Text } from '../../protocol/keys.ts';
+import { VNCAUTH_BYTES } from '../../protocol/limits.ts';
+import { assertPassword, passwordFault, vncAuthFault } from '../../protocol/password.ts';
+import { roleKeys } from '../../protocol/root.ts';
+import type { X25519Jwk } from '../../protocol/schema.ts';
+import { openSecret, type Slot } from '../../protocol/seal.ts';
+import type { Secret } from '../../protocol/secret.ts';
+import { type VerifiedToken, verifyToken } from '../../protocol/token.ts';
+import { authoriseReset, type Order } from '../core/authorise.ts';
+import { environmentFault } from '../core/environment.ts';
+import { openOperation, type Work } from '../core/ledger.ts';
+import type { Account } from '../ports/accounts.ts';
+import type { VncServer } from '../ports/vnc.ts';
+import type { ExecutorParts } from './parts.ts';
+import type { Prepared } from './prepare.ts';
+import type { Recorder } from './recorder.ts';
+
+/** What only the accepting process has: typed secrets in clear, and where generated ones go. */
+export type Holding = {
+  readonly secrets: Map<Slot, Secret>;
+  readonly recipients: ReadonlyMap<Slot, X25519Jwk>;
+};
+
+/** Verifies the signed bytes in this, the privileged process; throws the token layer's codes. */
+export function verifyCommand(parts: ExecutorParts, token: string): Promise<VerifiedToken> {
+  // The key's end is checked against the command's own time, in `authorise`, once that can be read.
+  return verifyToken(token, 'lk-command+jws', roleKeys(parts.root, 'command', null));
+}
+
+/**
+ * Accepts a verified command, or throws the code of its refusal. A command that this very operation already accepted is
+ * `null`: its stored receipts are its answer.
+ */
+export async function accept(
+  parts: ExecutorParts,
+  recorder: Recorder,
+  prepared: Prepared,
+  token: VerifiedToken,
+): Promise<Holding | null> {
+  const { op, cn } = prepared;
+  const order = authoriseReset(token, { ...parts.identity, root: parts.root, op, cn, expired: prepared.expired() });
+  const known = recorder.ledger.get(op);
+  if (known && known.cmdSha256 === token.payloadSha256) return null;
+  if (known) throw new Failure('OP_CONFLICT');
+  const open = openOperation(recorder.ledger);
+  if (open) throw new Failure('BUSY', { op: open.op });
+  const boot = await demandNormalEnvironment(parts);
+  const account = await chooseAccount(parts, order.intent);
+  const server = await chooseVnc(parts, order.intent);
+  await parts.power.available();
+  const holding = await unseal(parts, prepared, order);
+  assertRules(parts, holding, account, server);
+  const work = describe(order, token.payloadSha256, boot, account, server);
+  const receipt = await recorder.sign(op, {
+    state: 'ACCEPTED',
+    code: null,
+    detail: { ...(account ? { account: account.name } : {}), ...(server.found ? { vnc: server.found.id } : {}) },
+    warnings: work.warnings,
+    cmdSha256: work.cmdSha256,
+    cn,
+  });
+  await recorder.append({ kind: 'accepted', op, work, receipt });
+  return holding;
+}
+
+async function demandNormalEnvironment({ environment, policy }: ExecutorParts): Promise<string> {
+  const facts = await environment.observe();
+  const fault = environmentFault(facts, policy.rootfs);
+  if (fault) throw new Failure('ENV_REFUSED', { reason: fault });
+  return facts.bootId;
+}
+
+async function chooseAccount({ accounts }: ExecutorParts, { account: asked }: ResetIntent): Promise<Account | null> {
+  if (!asked) return null;
+  const account = await accounts.resolve(asked.name);
+  // Another uid means that the account was made anew since the operator looked at it.
+  if (asked.uid !== null && asked.uid !== account.uid) throw new Failure('ACCOUNT_NOT_FOUND', { reason: 'uid' });
+  if (account.state === 'expired') throw new Failure('ACCOUNT_EXPIRED', { account: account.name });
+  if (account.state === 'locked' && !asked.unlock) throw new Failure('ACCOUNT_LOCKED', { account: account.name });
+  return account;
+}
+
+type VncChoice = Readonly<{ found: VncServer | null; any: boolean }>;
+
+async function chooseVnc({ vnc, policy }: ExecutorParts, { account, vnc: asked }: ResetIntent): Promise<VncChoice> {
+  const servers = await vnc.list();
+  const any = servers.length > 0;
+  if (!asked) return { found: null, any };
+  const name = asked.server ?? policy.vncServer;
+  if (name === null && servers.length > 1) throw new Failure('VNC_AMBIGUOUS');
+  const found = (name === null ? servers[0] : servers.find(({ id }) => id === name)) ?? null;
+  // With an account to reset the operation goes on and says so at its end; with nothing else to do it is refused.
+  if (!found && !account) throw new Failure('VNC_ABSENT');
+  return { found, any };
+}
+
+async function unseal(
+  parts: ExecutorParts,
+  prepared: Prepared,
+  { command, intent }: Order<ResetIntent>,
+): Promise<Holding> {
+  const secrets = new Map<Slot, Secret>();
+  const recipients = new Map<Slot, X25519Jwk>();
+  const { op, seal } = prepared;
+  const { agent } = parts.identity;
+  for (const slot of ['account', 'vnc'] as const) {
+    const source: SecretSource | undefined = intent[slot]?.secret;
+    const sealed = command.sealed?.[slot];
+    if (source?.mode === 'generated') recipients.set(slot, source.recipient_jwk);
+    if (source?.mode !== 'typed') {
+      if (sealed !== undefined) throw new Failure('AUTHZ_INVALID', { reason: `sealed_${slot}` });
+      continue;
+    }
+    if (sealed === undefined || (await sha256Text(sealed)) !== source.sealed_sha256) {
+      throw new Failure('AUTHZ_INVALID', { reason: `sealed_${slot}` });
+    }
+    secrets.set(slot, await openSecret(sealed, { op, agent, dir: 'to-agent', slot }, seal));
+  }
+  return { secrets, recipients };
+}
+
+function assertRules(
+  { policy }: ExecutorParts,
+  { secrets }: Holding,
+  account: Account | null,
+  { found }: VncChoice,
+): void {
+  const forAccount = secrets.get('account');
+  const forVnc = secrets.get('vnc');
+  const context = { common: policy.commonPasswords, ...(account ? { accountName: account.name } : {}) };
+  if (forAccount) assertPassword(passwordFault(forAccount, context), 'account');
+  if (forVnc) assertPassword(found?.kind === 'vncauth' ? vncAuthFault(forVnc) : passwordFault(forVnc), 'vnc');
+  if (forAccount && forVnc && sameStart(forAccount, forVnc)) {
+    throw new Failure('PASSWORD_POLICY', { slot: 'vnc', reason: 'same_as_account' });
+  }
+}
+
+/** A VNC file gives its first 8 characters away to whoever reads it, so they must not be those of the account. */
+function sameStart(a: Secret, b: Secret): boolean {
+  return a.reveal().slice(0, VNCAUTH_BYTES) === b.reveal().slice(0, VNCAUTH_BYTES);
+}
+
+function describe(
+  { command, intent }: Order<ResetIntent>,
+  cmdSha256: string,
+  boot: string,
+  account: Account | null,
+  { found, any }: VncChoice,
+): Work {
+  const truncated = found?.effective === VNCAUTH_BYTES && intent.vnc?.secret.mode === 'typed';
+  return {
+    cmdSha256,
+    cn: command.cn,
+    boot,
+    graceS: intent.reboot.grace_s,
+    account:
+      account && intent.account
+        ? { name: account.name, uid: account.uid, unlock: intent.account.unlock, secret: intent.account.secret.mode }
+        : null,
+    vnc: intent.vnc ? { server: found, secret: intent.vnc.secret.mode } : null,
+    vncAbsent: !any && !intent.vnc,
+    warnings: [
+      ...(account?.state === 'no_password' ? ['ACCOUNT_HAD_NO_PASSWORD'] : []),
+      ...(any ? [] : ['VNC_ABSENT']),
+      ...(truncated ? ['VNC_TRUNCATED'] : []),
+    ],
+  };
+}
+
+/** The code of a refusal; a defect is not one and stops the process. */
+export function refusalOf(error: unknown): Failure {
+  if (error instanceof Failure && codeOf(error) !== 'INTERNAL') return error;
+  throw error;
+}

@@ -1,0 +1,204 @@
+// The steps themselves, each in the same form: announce it durably, act, look at what came of it, make the outcome durable
+// with its receipt. What a step found is decided by comparing, never by what the step was told.
+
+import { codeOf, Failure } from '../../protocol/failure.ts';
+import { PASSWORD_GENERATED_LENGTH, VNC_AFTER_BOOT_MS_MAX, VNCAUTH_BYTES } from '../../protocol/limits.ts';
+import { generatePassword } from '../../protocol/password.ts';
+import type { Receipt, Verified } from '../../protocol/receipt.ts';
+import { sealSecret } from '../../protocol/seal.ts';
+import { environmentFault } from '../core/environment.ts';
+import { changedEntries, filesChanged, sourcesUnchanged } from '../core/evidence.ts';
+import type { Operation, StoredReceipt } from '../core/ledger.ts';
+import { endOfInspection, endOfProof, type Step } from '../core/steps.ts';
+import type { Holding } from './accept.ts';
+import type { ExecutorParts } from './parts.ts';
+import type { Recorder } from './recorder.ts';
+
+/** The operation at hand and what this process has for it. */
+export type Bench = Readonly<{
+  parts: ExecutorParts;
+  recorder: Recorder;
+  op: string;
+  holding: Holding | null;
+  boot: string;
+}>;
+
+type End = Extract<Step, { do: 'end' }>;
+const end = (state: End['state'], code: End['code']): End => ({ do: 'end', state, code });
+
+/** How long VNC probes after a boot pause between tries: a refused connection costs nothing, a failed login would. */
+const VNC_RETRY_MS = 1_000;
+
+export function verifiedSoFar({ work, finding }: Operation): Verified {
+  return finding.verified ?? { account: null, vnc: work?.vncAbsent ? 'absent' : null, reboot: false };
+}
+
+/** Generates what is to be generated, seals it to the operator, and makes the ciphertext durable before anything is set. */
+export async function generate({ parts, recorder, op, holding }: Bench): Promise<StoredReceipt> {
+  const sealed: { account?: string; vnc?: string } = {};
+  const { work } = recorder.operation(op);
+  const randomBytes = (count: number) => parts.random.bytes(count);
+  for (const [slot, recipient] of holding?.recipients ?? []) {
+    if (slot === 'vnc' && work?.vnc?.server === null) continue;
+    const length = slot === 'vnc' && work?.vnc?.server?.kind === 'vncauth' ? VNCAUTH_BYTES : PASSWORD_GENERATED_LENGTH;
+    const secret = generatePassword(length, randomBytes);
+    holding?.secrets.set(slot, secret);
+    const context = { op, agent: parts.identity.agent, dir: 'to-operator', slot } as const;
+    sealed[slot] = await sealSecret(secret, context, recipient, randomBytes);
+  }
+  return recorder.state(op, { state: 'SECRET_READY', code: null, detail: {}, sealed: sealed as Receipt['sealed'] }, {});
+}
+
+/** Sets the account's password and proves it by use. */
+export async function setAccount({ parts, recorder, op, holding }: Bench): Promise<StoredReceipt | End> {
+  const { accounts } = parts;
+  const { work } = recorder.operation(op);
+  const secret = holding?.secrets.get('account');
+  if (!work?.account || !secret) throw new Failure('INTERNAL', { reason: 'no_account_secret' });
+  const { name, uid } = work.account;
+  const account = { name, uid, state: 'active' } as const;
+  const before = await accounts.fingerprint();
+  await recorder.append({ kind: 'begin', op, effect: 'account', before });
+  try {
+    await accounts.setPassword(account, secret);
+  } catch (error) {
+    if (!codeOf(error)) throw error;
+    parts.log.warn({ op, code: codeOf(error), details: (error as Failure).details }, 'the password program failed');
+    const changed = changedEntries(before, await accounts.fingerprint());
+    if (changed.length === 0) return end('FAILED', codeOf(error) ?? 'PASSWD_FAILED');
+  }
+  const after = await accounts.fingerprint();
+  const changed = changedEntries(before, after);
+  const proven =
+    changed.length === 1 &&
+    changed[0] === name &&
+    (await accounts.accepts(account, secret)) &&
+    (await accounts.usable(account));
+  const entry = after[name];
+  if (!proven || entry === undefined) return end(changed.length === 0 ? 'FAILED' : 'PARTIAL', 'VERIFY_FAILED');
+  const verified = { ...verifiedSoFar(recorder.operation(op)), account: true };
+  return recorder.state(
+    op,
+    { state: 'PASSWORD_SET', code: null, detail: { account: name, verified } },
+    { accountEntry: entry, verified },
+  );
+}
+
+/** Sets the VNC server's credential and proves it by a handshake, where the server runs. */
+export async function setVnc({ parts, recorder, op, holding }: Bench): Promise<StoredReceipt | End> {
+  const { vnc } = parts;
+  const { work } = recorder.operation(op);
+  const secret = holding?.secrets.get('vnc');
+  const server = work?.vnc?.server;
+  if (!server || !secret) throw new Failure('INTERNAL', { reason: 'no_vnc_secret' });
+  const before = await vnc.files(server);
+  await recorder.append({ kind: 'begin', op, effect: 'vnc', before });
+  let written: Awaited<ReturnType<typeof vnc.setPassword>>;
+  try {
+    written = await vnc.setPassword(server, secret);
+  } catch (error) {
+    if (!codeOf(error)) throw error;
+    parts.log.warn(
+      { op, code: codeOf(error), details: (error as Failure).details },
+      'the VNC credential was not changed',
+    );
+    const touched = work?.account !== null || filesChanged(before, await vnc.files(server));
+    return end(touched ? 'PARTIAL' : 'FAILED', 'VNC_FAILED');
+  }
+  const verdict = await vnc.probe(server, secret);
+  parts.log.info({ op, server: server.id, verdict: verdict.verdict, reason: verdict.reason }, 'VNC handshake');
+  const verified = { ...verifiedSoFar(recorder.operation(op)), vnc: verdict.verdict === 'accepted' };
+  const warnings = verified.vnc ? [] : ['VNC_RESTART_REQUIRED'];
+  return recorder.state(
+    op,
+    { state: 'VNC_SET', code: null, detail: { vnc: server.id, verified } },
+    { vncFiles: written, verified, warnings },
+  );
+}
+
+/** Asks for the reboot. The request itself is the last thing that happens: its receipt is durable before it. */
+export async function requestReboot(
+  { parts, recorder, op, boot }: Bench,
+  attempt: number,
+  tell: (receipt: StoredReceipt) => void,
+): Promise<End | undefined> {
+  const fault = environmentFault(await parts.environment.observe(), parts.policy.rootfs);
+  if (fault) {
+    parts.log.warn({ op, reason: fault }, 'not rebooting: the machine would not come back as it is');
+    return end('PARTIAL', 'REBOOT_DENIED');
+  }
+  const detail = { boot_before: boot, attempt, verified: verifiedSoFar(recorder.operation(op)) };
+  tell(await recorder.state(op, { state: 'REBOOTING', code: null, detail }, {}));
+  await parts.power.warn("The system restarts now: its administrator's password was reset.");
+  // The link needs a moment to pass the receipt on; whatever is lost is sent again after the boot.
+  await parts.clock.sleep(REBOOT_PAUSE_MS);
+  try {
+    await parts.power.reboot();
+  } catch (error) {
+    if (!codeOf(error)) throw error;
+    parts.log.warn({ op, code: codeOf(error), details: (error as Failure).details }, 'the reboot was refused');
+    return end('PARTIAL', 'REBOOT_DENIED');
+  }
+  return undefined;
+}
+
+const REBOOT_PAUSE_MS = 200;
+
+/** In another boot: is it the machine's own root, normally booted? */
+export async function proveBoot({ parts, recorder, op, boot }: Bench): Promise<StoredReceipt | End> {
+  const fault = environmentFault(await parts.environment.observe(), parts.policy.rootfs);
+  if (fault) {
+    parts.log.warn({ op, reason: fault }, 'the machine came back changed');
+    return end('PARTIAL', 'BOOT_ENV_CHANGED');
+  }
+  const operation = recorder.operation(op);
+  const verified = { ...verifiedSoFar(operation), reboot: true };
+  const detail = { boot_before: operation.rebootAskedIn ?? '', boot_after: boot, verified };
+  return recorder.state(op, { state: 'BOOTED', code: null, detail }, { verified, bootAfter: boot });
+}
+
+/** After the boot, without any plaintext: the entries are unchanged, and the VNC server takes the stored secret. */
+export async function proveSecrets({ parts, recorder, op }: Bench): Promise<End & { verified: Verified }> {
+  const operation = recorder.operation(op);
+  const before = verifiedSoFar(operation);
+  const { work, finding } = operation;
+  const name = work?.account?.name;
+  const account = name === undefined ? null : (await parts.accounts.fingerprint())[name] === finding.accountEntry;
+  const vnc = work?.vnc?.server ? await proveVnc(parts, operation) : before.vnc;
+  const verified = { ...before, account, vnc };
+  return { ...(endOfProof(operation, verified) as End), verified };
+}
+
+async function proveVnc({ vnc, clock, log }: ExecutorParts, { op, work, finding }: Operation): Promise<boolean> {
+  const server = work?.vnc?.server;
+  if (!server || !sourcesUnchanged(finding.vncFiles ?? [], await vnc.files(server))) return false;
+  const deadlineMs = clock.monotonicMs() + VNC_AFTER_BOOT_MS_MAX;
+  for (;;) {
+    const { verdict, reason } = await vnc.probeStored(server);
+    if (verdict !== 'unknown') return verdict === 'accepted';
+    if (clock.monotonicMs() >= deadlineMs) {
+      log.warn({ op, server: server.id, reason }, 'the VNC server did not answer after the boot');
+      return false;
+    }
+    await clock.sleep(VNC_RETRY_MS);
+  }
+}
+
+/** A process died between announcing an effect and its outcome: compare, and end by what is found. */
+export async function inspect({ parts, recorder, op }: Bench): Promise<End> {
+  const { begun, work } = recorder.operation(op);
+  if (begun?.effect === 'account') {
+    const name = work?.account?.name ?? '';
+    const changed = changedEntries(begun.before, await parts.accounts.fingerprint()).includes(name);
+    return endOfInspection('account', changed, true) as End;
+  }
+  const server = work?.vnc?.server;
+  const changed =
+    begun?.effect === 'vnc' && server != null && filesChanged(begun.before, await parts.vnc.files(server));
+  return endOfInspection('vnc', changed, work?.account != null) as End;
+}
+
+/** Slots whose secrets this process still holds in clear are overwritten before it ends. */
+export function wipe(holding: Holding | null): void {
+  for (const secret of holding?.secrets.values() ?? []) secret.wipe();
+}

@@ -1,0 +1,69 @@
+// Composition root of the privileged process: real adapters, one connection, then an explicit exit.
+
+import { Socket } from 'node:net';
+import { pino } from 'pino';
+import { commonPasswords } from '../../protocol/common-passwords.ts';
+import { codeOf, Failure } from '../../protocol/failure.ts';
+import { accountsLinux } from '../adapters/accounts-linux.ts';
+import { clockMonotonic } from '../adapters/clock-monotonic.ts';
+import { environmentLinux } from '../adapters/environment-linux.ts';
+import { openJournalFile } from '../adapters/journal-file.ts';
+import { powerLinux } from '../adapters/power-linux.ts';
+import { randomKernel } from '../adapters/random-kernel.ts';
+import { vncTigervnc } from '../adapters/vnc-tigervnc.ts';
+import { paths, readConfig, readTrust } from '../config.ts';
+import { demandGuestForSources } from '../source-guard.ts';
+import { cancelBoxAt } from './cancel-box.ts';
+import { Channel } from './channel.ts';
+import { readIdentity, readKeys } from './identity.ts';
+import type { ExecutorParts } from './parts.ts';
+import { serveConnection } from './session.ts';
+
+/** Serves the connection on file descriptor 0, as socket activation with `Accept=yes` hands it over (systemd.socket(5)). */
+export async function runExecutor(options: { rebootPatienceMs: number }): Promise<void> {
+  process.umask(0o077);
+  demandGuestForSources();
+  // Standard output is the connection; the log goes where the service manager takes standard error.
+  const log = pino(
+    { name: 'latchkey-executor', level: process.env['LATCHKEY_LOG_LEVEL'] ?? 'info' },
+    pino.destination({ dest: 2, sync: true }),
+  );
+  const channel = new Channel(new Socket({ fd: 0, readable: true, writable: true, allowHalfOpen: true }));
+  try {
+    await serveConnection(await assemble(options, log), channel);
+  } catch (error) {
+    const code = codeOf(error) ?? 'INTERNAL';
+    log.error(error instanceof Failure ? { code, details: error.details } : { code, err: error }, 'the executor stops');
+    channel.send({ t: 'refused', op: null, code });
+    process.exitCode = 1;
+  }
+  await channel.end();
+  process.exit();
+}
+
+async function assemble(
+  { rebootPatienceMs }: { rebootPatienceMs: number },
+  log: ExecutorParts['log'],
+): Promise<ExecutorParts> {
+  const [config, { root }, { ek, macKey }, identity] = await Promise.all([
+    readConfig(),
+    readTrust(),
+    readKeys(paths.executor),
+    readIdentity(paths.executor),
+  ]);
+  return {
+    identity: { agent: identity.agent, project: identity.project, ek },
+    root,
+    policy: { rootfs: config.rootfs, vncServer: config.vncServer, commonPasswords },
+    accounts: accountsLinux({ macKey, ...(config.administrator ? { administrator: config.administrator } : {}) }),
+    vnc: vncTigervnc({ macKey }),
+    power: powerLinux(),
+    environment: environmentLinux({ marker: identity.marker }),
+    clock: clockMonotonic(),
+    random: randomKernel(),
+    openJournal: (mode) => openJournalFile({ folder: paths.executor, mode }),
+    cancels: cancelBoxAt(paths.executor),
+    rebootPatienceMs,
+    log,
+  };
+}

@@ -1,0 +1,42 @@
+// What an executor is made of. The composition root fills this in with real adapters, a test with fakes.
+
+import type { Logger } from 'pino';
+import type { SigningKey } from '../../protocol/keys.ts';
+import type { RootPayload } from '../../protocol/root.ts';
+import type { Accounts } from '../ports/accounts.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Environment } from '../ports/environment.ts';
+import type { Journal } from '../ports/journal.ts';
+import type { Power } from '../ports/power.ts';
+import type { Random } from '../ports/random.ts';
+import type { Vnc } from '../ports/vnc.ts';
+
+/** Who this machine is to the control plane, and the executor's own key. */
+export type Identity = Readonly<{ agent: string; project: string; ek: SigningKey }>;
+
+/** What agent.json says to the executor. */
+export type Policy = Readonly<{
+  rootfs: readonly string[];
+  vncServer: string | null;
+  commonPasswords: ReadonlySet<string>;
+}>;
+
+/** A cancel that was received by another executor of this machine; kept as the signed token itself. */
+export type CancelBox = Readonly<{ put(token: string): Promise<void>; take(): Promise<string | null> }>;
+
+export type ExecutorParts = Readonly<{
+  identity: Identity;
+  root: RootPayload;
+  policy: Policy;
+  accounts: Accounts;
+  vnc: Vnc;
+  power: Power;
+  environment: Environment;
+  clock: Clock;
+  random: Random;
+  openJournal(mode: 'read' | 'write'): Promise<Journal>;
+  cancels: CancelBox;
+  /** How long a reboot that was asked for may take before it counts as swallowed, in milliseconds. */
+  rebootPatienceMs: number;
+  log: Logger;
+}>;

@@ -1,0 +1,13 @@
+// How long to wait before the next try to connect: exponential with full jitter, so that many agents that lost one server
+// do not come back in step.
+
+import { RECONNECT_MS_MAX, RECONNECT_MS_MIN } from '../../protocol/limits.ts';
+
+/**
+ * Milliseconds to wait before try `attempt` (1 is the first after a loss). `unit` is uniform in [0, 1). The lower bound
+ * holds always: a server that refuses at once is not hammered.
+ */
+export function reconnectDelayMs(attempt: number, unit: number): number {
+  const ceiling = Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** Math.min(attempt, 16));
+  return RECONNECT_MS_MIN + Math.floor(unit * (ceiling - RECONNECT_MS_MIN));
+}

@@ -1,0 +1,106 @@
+// Getting an identity: makes this machine's keys, shows the join token once, and keeps what the control plane answered.
+// Runs as root before the link's first start; a try that was cut off is taken up again with the same keys.
+
+import { readFile, rm } from 'node:fs/promises';
+import { isCode } from '../../protocol/codes.ts';
+import { codeOf, Failure } from '../../protocol/failure.ts';
+import { type SigningKey, sha256Text, toBase64url } from '../../protocol/keys.ts';
+import { HANDSHAKE_TIMEOUT_MS } from '../../protocol/limits.ts';
+import { type RootPayload, roleKeys } from '../../protocol/root.ts';
+import { parseSchema } from '../../protocol/schema.ts';
+import { type Enrol, type Enrolled, enrolled as enrolledSchema, type Facts } from '../../protocol/session.ts';
+import { signToken, verifyToken } from '../../protocol/token.ts';
+import type { Random } from '../ports/random.ts';
+import { expectChallenge } from './handshake.ts';
+import { type Address, ControlPlaneSocket } from './socket.ts';
+
+const JOIN_TOKEN = /^lkj_[A-Za-z0-9_-]{43}$/;
+
+export type Enrolment = Readonly<{
+  ik: SigningKey;
+  ek: SigningKey;
+  root: RootPayload;
+  addresses: readonly Address[];
+  joinToken: string;
+  machineSha256: string;
+  facts: Facts | null;
+  random: Random;
+}>;
+
+/** Asks each address in turn; throws the code of the last refusal. */
+export async function enrol(enrolment: Enrolment): Promise<Enrolled> {
+  let last: unknown = new Failure('TRUST_INVALID', { field: 'url' });
+  for (const address of enrolment.addresses) {
+    try {
+      return await enrolAt(address, enrolment);
+    } catch (error) {
+      if (!codeOf(error)) throw error;
+      last = error;
+    }
+  }
+  throw last;
+}
+
+async function enrolAt(address: Address, enrolment: Enrolment): Promise<Enrolled> {
+  const socket = await ControlPlaneSocket.open(address);
+  try {
+    const nonce = toBase64url(enrolment.random.bytes(32));
+    const sn = await expectChallenge(socket);
+    socket.send({ t: 'enrol', token: await request(enrolment, sn, nonce) });
+    const frame = await socket.next(HANDSHAKE_TIMEOUT_MS);
+    if (frame?.t === 'error') throw new Failure(isCode(frame.code) ? frame.code : 'JOIN_TOKEN_INVALID');
+    if (frame?.t !== 'enrolled') throw new Failure('SERVER_UNREACHABLE', { reason: 'no_answer' });
+    const { header, payload } = await verifyToken(
+      frame.token,
+      'lk-enrolled+jws',
+      roleKeys(enrolment.root, 'session', null),
+    );
+    const answer = parseSchema(enrolledSchema, payload);
+    roleKeys(enrolment.root, 'session', answer.now)(header.kid);
+    if (answer.iss !== enrolment.root.iss) throw new Failure('ISS_MISMATCH');
+    if (answer.nonce !== nonce) throw new Failure('NONCE_UNKNOWN', { reason: 'enrolled' });
+    return answer;
+  } finally {
+    socket.terminate();
+  }
+}
+
+async function request(enrolment: Enrolment, sn: string, nonce: string): Promise<string> {
+  const { ik, ek, joinToken, machineSha256, facts } = enrolment;
+  const payload: Enrol = {
+    v: 1,
+    join_token: joinToken,
+    sn,
+    nonce,
+    ik: ik.jwk,
+    ek: ek.jwk,
+    ek_proof: await signToken('lk-enrol-ek+jws', { v: 1, ik_kid: ik.kid, nonce }, ek),
+    machine_sha256: machineSha256,
+    facts,
+  };
+  return signToken('lk-enrol+jws', payload, ik);
+}
+
+export async function readJoinToken(path: string): Promise<string> {
+  let text: string;
+  try {
+    text = (await readFile(path, 'utf8')).trim();
+  } catch (cause) {
+    const { code: reason = 'unreadable' } = cause as NodeJS.ErrnoException;
+    throw new Failure('JOIN_TOKEN_INVALID', { path, reason }, cause);
+  }
+  if (!JOIN_TOKEN.test(text)) throw new Failure('JOIN_TOKEN_INVALID', { path, reason: 'form' });
+  return text;
+}
+
+export async function dropJoinToken(path: string): Promise<void> {
+  await rm(path, { force: true });
+}
+
+/** A hash of what makes this machine itself. machine-id(5) asks not to be told to others as it is. */
+export async function hashMachine(): Promise<string> {
+  const parts = await Promise.all(
+    ['/etc/machine-id', '/sys/class/dmi/id/product_uuid'].map((path) => readFile(path, 'utf8').catch(() => '')),
+  );
+  return sha256Text(`latchkey-agent machine\n${parts.map((part) => part.trim()).join('\n')}`);
+}

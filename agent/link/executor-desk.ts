@@ -1,0 +1,150 @@
+// The link's dealings with executors: at most one prepared or at work, a resumed one after a restart, and short errands.
+// It decides nothing about an operation; it only knows which connection belongs to it.
+
+import type { Logger } from 'pino';
+import { codeOf, Failure } from '../../protocol/failure.ts';
+import { ask, askReport, type ExecutorAnswer, ExecutorConnection, type Report } from './executor-client.ts';
+
+/** What the desk passes on; each is called at any time between `open` and the end of the process. */
+export type DeskEvents = Readonly<{
+  ready(op: string, token: string): void;
+  receipt(token: string): void;
+  refused(op: string, code: string): void;
+}>;
+
+/** An operation whose executor ended without an end of the operation is taken up again after this long. */
+const RESUME_MS = 2_000;
+/** Acknowledgements are handed over together: each hand-over starts a process. */
+const ACK_MS = 500;
+
+type Current = { op: string; connection: ExecutorConnection; executing: boolean };
+
+export class ExecutorDesk {
+  readonly #path: string;
+  readonly #events: DeskEvents;
+  readonly #log: Logger;
+  #current: Current | undefined;
+  #resuming = false;
+  /** The newest acknowledgement of each operation that no executor has taken yet. */
+  readonly #acks = new Map<string, string>();
+  #ackTimer: NodeJS.Timeout | undefined;
+
+  constructor(path: string, events: DeskEvents, log: Logger) {
+    this.#path = path;
+    this.#events = events;
+    this.#log = log;
+  }
+
+  report(): Promise<Report> {
+    return askReport(this.#path);
+  }
+
+  /** Starts an executor for an operation. One that only waits for another operation is let go. */
+  prepare(op: string, account: string | null): void {
+    if (this.#current?.executing || this.#resuming) {
+      this.#events.refused(op, 'BUSY');
+      return;
+    }
+    this.#current?.connection.close();
+    const current: Current = { op, executing: false, connection: this.#open(op) };
+    this.#current = current;
+    current.connection.send({ t: 'prepare', op, account });
+  }
+
+  /** Hands a command to the executor that waits for it. */
+  execute(op: string, token: string): void {
+    const current = this.#current;
+    if (current?.op !== op) {
+      this.#events.refused(op, 'NONCE_UNKNOWN');
+      return;
+    }
+    current.executing = true;
+    current.connection.send({ t: 'execute', token });
+  }
+
+  cancel(op: string, token: string): void {
+    ask(this.#path, [{ t: 'cancel', token }]).catch((error: unknown) =>
+      this.#events.refused(op, codeOf(error) ?? 'INTERNAL'),
+    );
+  }
+
+  acknowledge(op: string, token: string): void {
+    if (this.#current?.op === op && this.#current.executing) {
+      this.#current.connection.send({ t: 'ack', token });
+      return;
+    }
+    this.#acks.set(op, token);
+    this.#ackTimer ??= setTimeout(() => void this.#deliverAcks(), ACK_MS);
+  }
+
+  /** Takes up an operation that no executor of this process carries out. */
+  resume(op: string): void {
+    if (this.#current?.executing || this.#resuming) return;
+    this.#resuming = true;
+    const connection = new ExecutorConnection(this.#path, {
+      answer: (answer) => this.#relay(op, answer),
+      end: () => {
+        this.#resuming = false;
+        this.#lookAgain();
+      },
+    });
+    connection.send({ t: 'resume' });
+  }
+
+  #open(op: string): ExecutorConnection {
+    const connection: ExecutorConnection = new ExecutorConnection(this.#path, {
+      answer: (answer) => this.#relay(op, answer),
+      end: () => this.#ended(op, connection),
+    });
+    return connection;
+  }
+
+  #relay(op: string, answer: ExecutorAnswer): void {
+    if (answer.t === 'ready') this.#events.ready(answer.op, answer.token);
+    if (answer.t === 'receipt') this.#events.receipt(answer.token);
+    if (answer.t === 'refused') {
+      this.#log.warn({ op, code: answer.code }, 'the executor refused');
+      // A resumed operation that is carried out by a process that outlived its link: it will be looked at again.
+      if (answer.op !== null) this.#events.refused(answer.op, answer.code);
+    }
+  }
+
+  #ended(op: string, connection: ExecutorConnection): void {
+    if (this.#current?.connection !== connection) return;
+    const { executing } = this.#current;
+    this.#current = undefined;
+    if (executing) this.#lookAgain();
+    else this.#log.info({ op }, 'the prepared executor ended without a command');
+  }
+
+  /** After an executor's end: is there still an operation under way? Then another one takes it up. */
+  #lookAgain(): void {
+    setTimeout(() => {
+      this.report()
+        .then(({ open, receipts }) => {
+          for (const token of receipts) this.#events.receipt(token);
+          if (open !== null) this.resume(open);
+        })
+        .catch((error: unknown) => {
+          this.#log.warn({ code: codeOf(error) ?? 'INTERNAL' }, 'the executor cannot be asked');
+          this.#lookAgain();
+        });
+    }, RESUME_MS).unref();
+  }
+
+  async #deliverAcks(): Promise<void> {
+    this.#ackTimer = undefined;
+    const acks = [...this.#acks];
+    try {
+      await ask(
+        this.#path,
+        acks.map(([, token]) => ({ t: 'ack', token })),
+      );
+      for (const [op, token] of acks) if (this.#acks.get(op) === token) this.#acks.delete(op);
+    } catch (error) {
+      // Busy, most likely: the receipts stay in the journal, and an acknowledgement that is lost is given again.
+      this.#log.debug({ code: error instanceof Failure ? error.code : 'INTERNAL' }, 'acknowledgements not taken yet');
+      this.#ackTimer ??= setTimeout(() => void this.#deliverAcks(), RESUME_MS);
+    }
+  }
+}

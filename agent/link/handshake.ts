@@ -1,0 +1,82 @@
+// Proving who we are and learning who they are, over one fresh connection: challenge, hello, welcome, hello_ok. The server's
+// time comes from its signature over our nonce and from our monotonic clock; the guest's wall clock is never asked.
+
+import { Failure } from '../../protocol/failure.ts';
+import { toBase64url } from '../../protocol/keys.ts';
+import { HANDSHAKE_TIMEOUT_MS, WELCOME_ROUND_TRIP_MS_MAX } from '../../protocol/limits.ts';
+import { type RootPayload, roleKeys } from '../../protocol/root.ts';
+import { parseSchema } from '../../protocol/schema.ts';
+import { type Hello, type Welcome, welcome as welcomeSchema } from '../../protocol/session.ts';
+import { signToken, verifyToken } from '../../protocol/token.ts';
+import { WIRE_VERSION, WIRE_VERSION_MIN } from '../../protocol/version.ts';
+import type { Random } from '../ports/random.ts';
+import type { LinkIdentity, Progress } from './identity.ts';
+import type { ControlPlaneSocket } from './socket.ts';
+
+/** Server time in whole seconds, carried on by the monotonic clock. */
+export type ServerClock = Readonly<{ nowS(): number }>;
+
+export type Greeting = Readonly<{
+  identity: LinkIdentity;
+  root: RootPayload;
+  progress: Progress;
+  bootId: string;
+  journalHead: string | null;
+  agentVersion: string;
+  random: Random;
+  /** Makes the counter and the time durable before the server may count them. */
+  store(progress: Progress): Promise<void>;
+}>;
+
+export async function greet(socket: ControlPlaneSocket, greeting: Greeting): Promise<ServerClock> {
+  const { identity, root, random } = greeting;
+  const an = toBase64url(random.bytes(32));
+  const sn = await expectChallenge(socket);
+  const hello: Hello = {
+    v: 1,
+    agent: identity.agent,
+    sn,
+    an,
+    vmin: WIRE_VERSION_MIN,
+    vmax: WIRE_VERSION,
+    root_ver: root.version,
+    boot: greeting.bootId,
+    ctr: greeting.progress.ctr,
+    jhead: greeting.journalHead,
+    cb: null,
+    agent_version: greeting.agentVersion,
+  };
+  const askedMs = performance.now();
+  socket.send({ t: 'hello', token: await signToken('lk-hello+jws', hello, identity.ik) });
+  const welcome = await expectWelcome(socket, greeting, an);
+  const heardMs = performance.now();
+  if (heardMs - askedMs > WELCOME_ROUND_TRIP_MS_MAX) throw new Failure('EXPIRED', { reason: 'welcome_round_trip' });
+  await greeting.store({ ctr: welcome.ctr, now: welcome.now });
+  socket.send({ t: 'hello_ok', ctr: welcome.ctr });
+  return { nowS: () => welcome.now + Math.floor((performance.now() - heardMs) / 1000) };
+}
+
+export async function expectChallenge(socket: ControlPlaneSocket): Promise<string> {
+  const frame = await socket.next(HANDSHAKE_TIMEOUT_MS);
+  if (frame?.t !== 'challenge') throw new Failure('SERVER_UNREACHABLE', { reason: 'no_challenge' });
+  return frame.sn;
+}
+
+async function expectWelcome(
+  socket: ControlPlaneSocket,
+  { identity, root, progress }: Greeting,
+  an: string,
+): Promise<Welcome> {
+  const frame = await socket.next(HANDSHAKE_TIMEOUT_MS);
+  if (frame?.t !== 'welcome') throw new Failure('SERVER_UNREACHABLE', { reason: 'no_welcome' });
+  // The keys' ends are judged by the time that this very token brings.
+  const verified = await verifyToken(frame.token, 'lk-welcome+jws', roleKeys(root, 'session', null));
+  const welcome = parseSchema(welcomeSchema, verified.payload);
+  roleKeys(root, 'session', welcome.now)(verified.header.kid);
+  if (welcome.agent !== identity.agent) throw new Failure('AUD_MISMATCH');
+  if (welcome.an !== an) throw new Failure('NONCE_UNKNOWN', { reason: 'welcome' });
+  if (welcome.now < progress.now || welcome.ctr !== progress.ctr + 1)
+    throw new Failure('STATE_ROLLED_BACK', { reason: 'welcome' });
+  if (welcome.version < WIRE_VERSION_MIN || welcome.version > WIRE_VERSION) throw new Failure('VERSION_UNSUPPORTED');
+  return welcome;
+}

@@ -1,0 +1,65 @@
+// The link's own folder: its key `ik`, who it is, and how far it has come with the control plane.
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { codeOf, Failure } from '../../protocol/failure.ts';
+import { fromBase64url, type SigningKey, signingKeyFromSeed, toBase64url } from '../../protocol/keys.ts';
+import { agentId, bytes32, counter, parseSchema, projectName, seconds, z } from '../../protocol/schema.ts';
+import { replaceFile, writeNewFile } from '../durable-file.ts';
+import type { Random } from '../ports/random.ts';
+
+const keyFile = z.strictObject({ v: z.literal(1), ik: bytes32 });
+const identityFile = z.strictObject({ v: z.literal(1), agent: agentId, project: projectName });
+const progressFile = z.strictObject({ v: z.literal(1), ctr: counter, now: seconds });
+
+export type LinkIdentity = Readonly<{ agent: string; project: string; ik: SigningKey }>;
+/** Welcomes stored so far, and the highest server time seen: neither ever goes down. */
+export type Progress = Readonly<{ ctr: number; now: number }>;
+type Owner = Readonly<{ uid: number; gid: number }>;
+
+export async function makeLinkKey(folder: string, random: Random, owner: Owner): Promise<SigningKey> {
+  const content = JSON.stringify({ v: 1, ik: toBase64url(random.bytes(32)) });
+  await writeNewFile(join(folder, 'key.json'), content, { owner });
+  return readLinkKey(folder);
+}
+
+async function readLinkKey(folder: string): Promise<SigningKey> {
+  return signingKeyFromSeed(fromBase64url(parseSchema(keyFile, await readJson(folder, 'key.json')).ik));
+}
+
+export async function readLinkIdentity(folder: string): Promise<LinkIdentity> {
+  const { agent, project } = parseSchema(identityFile, await readJson(folder, 'identity.json'));
+  return { agent, project, ik: await readLinkKey(folder) };
+}
+
+export async function writeLinkIdentity(
+  folder: string,
+  identity: { agent: string; project: string },
+  owner: Owner,
+): Promise<void> {
+  await writeNewFile(join(folder, 'identity.json'), JSON.stringify({ v: 1, ...identity }), { owner });
+}
+
+export async function readProgress(folder: string): Promise<Progress> {
+  try {
+    const { ctr, now } = parseSchema(progressFile, await readJson(folder, 'progress.json'));
+    return { ctr, now };
+  } catch (error) {
+    if (codeOf(error) === 'NOT_ENROLLED') return { ctr: 0, now: 0 };
+    throw error;
+  }
+}
+
+export async function writeProgress(folder: string, { ctr, now }: Progress): Promise<void> {
+  await replaceFile(join(folder, 'progress.json'), JSON.stringify({ v: 1, ctr, now }));
+}
+
+async function readJson(folder: string, name: string): Promise<unknown> {
+  const path = join(folder, name);
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') throw new Failure('NOT_ENROLLED', { path }, cause);
+    throw new Failure('CONFIG_INVALID', { path, reason: 'unreadable' }, cause);
+  }
+}

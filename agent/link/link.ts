@@ -1,0 +1,194 @@
+// The resident half: stays connected, relays between the control plane and executors, and holds no authority. What it may
+// decide is when to connect, and that a command is past its time.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { codeOf, Failure } from '../../protocol/failure.ts';
+import { CLOCK_AHEAD_S } from '../../protocol/limits.ts';
+import { type RootPayload, roleKeys } from '../../protocol/root.ts';
+import { parseSchema } from '../../protocol/schema.ts';
+import { ack as ackSchema, type DownFrame, type Facts } from '../../protocol/session.ts';
+import { payloadOf, verifyToken } from '../../protocol/token.ts';
+import type { Random } from '../ports/random.ts';
+import { reconnectDelayMs } from './backoff.ts';
+import type { Report } from './executor-client.ts';
+import { ExecutorDesk } from './executor-desk.ts';
+import { greet, type ServerClock } from './handshake.ts';
+import type { LinkIdentity, Progress } from './identity.ts';
+import { Outbox } from './outbox.ts';
+import { type Address, ControlPlaneSocket } from './socket.ts';
+
+export type LinkParts = Readonly<{
+  identity: LinkIdentity;
+  root: RootPayload;
+  addresses: readonly Address[];
+  executorSocket: string;
+  agentVersion: string;
+  random: Random;
+  readBootId(): Promise<string>;
+  readFacts(): Promise<Facts>;
+  readProgress(): Promise<Progress>;
+  storeProgress(progress: Progress): Promise<void>;
+  log: Logger;
+}>;
+
+/** A connection that lived this long was a good one: the next loss starts the back-off anew. */
+const STEADY_MS = 60_000;
+const FACTS_INTERVAL_MS = 3_600_000;
+
+export class Link {
+  readonly #parts: LinkParts;
+  readonly #desk: ExecutorDesk;
+  readonly #outbox: Outbox;
+  #socket: ControlPlaneSocket | undefined;
+  #clock: ServerClock | undefined;
+
+  constructor(parts: LinkParts) {
+    this.#parts = parts;
+    this.#outbox = new Outbox((token) => this.#socket?.send({ t: 'receipt', token }) ?? false);
+    this.#desk = new ExecutorDesk(
+      parts.executorSocket,
+      {
+        ready: (op, token) => this.#socket?.send({ t: 'ready', op, token }),
+        receipt: (token) => this.#outbox.add(token),
+        refused: (op, code) => this.#socket?.send({ t: 'refused', op, code }),
+      },
+      parts.log,
+    );
+  }
+
+  /** Connects again and again until the signal ends it. */
+  async run(stop: AbortSignal): Promise<void> {
+    const { log, addresses } = this.#parts;
+    for (let attempt = 1, turn = 0; !stop.aborted; attempt += 1, turn += 1) {
+      const startedMs = performance.now();
+      try {
+        const address = addresses[turn % addresses.length];
+        if (!address) throw new Failure('TRUST_INVALID', { field: 'url' });
+        await this.#connection(address, stop);
+        log.info({}, 'disconnected');
+      } catch (error) {
+        if (!codeOf(error)) throw error;
+        const { code, details } = error as Failure;
+        log.warn({ code, details }, 'connection failed');
+      }
+      if (performance.now() - startedMs > STEADY_MS) attempt = 1;
+      const [byte = 0, fraction = 0] = this.#parts.random.bytes(2);
+      await sleep(reconnectDelayMs(attempt, (byte + fraction / 256) / 256), undefined, { signal: stop }).catch(
+        () => undefined,
+      );
+    }
+  }
+
+  async #connection(address: Address, stop: AbortSignal): Promise<void> {
+    const { log } = this.#parts;
+    const report = await this.#report();
+    const socket = await ControlPlaneSocket.open(address);
+    const end = () => socket.close();
+    stop.addEventListener('abort', end);
+    let stopBeats = () => {};
+    let stopFacts = () => {};
+    try {
+      this.#clock = await this.#greet(socket, report);
+      log.info({ host: address.url.host }, 'connected');
+      this.#socket = socket;
+      stopBeats = socket.keepAlive(() => socket.send({ t: 'heartbeat', uptime_s: Math.floor(process.uptime()) }));
+      stopFacts = this.#sendFacts(socket);
+      this.#catchUp(socket, report);
+      for (let frame = await socket.next(); frame; frame = await socket.next()) await this.#take(frame);
+    } finally {
+      this.#socket = undefined;
+      stopBeats();
+      stopFacts();
+      stop.removeEventListener('abort', end);
+      socket.terminate();
+    }
+  }
+
+  /** What the executor's journal says; without it the link still connects, to be seen. */
+  async #report(): Promise<Report | null> {
+    try {
+      return await this.#desk.report();
+    } catch (error) {
+      this.#parts.log.error({ code: codeOf(error) ?? 'INTERNAL' }, 'the executor does not answer');
+      return null;
+    }
+  }
+
+  async #greet(socket: ControlPlaneSocket, report: Report | null): Promise<ServerClock> {
+    const { identity, root, agentVersion, random } = this.#parts;
+    return greet(socket, {
+      identity,
+      root,
+      progress: await this.#parts.readProgress(),
+      bootId: await this.#parts.readBootId(),
+      journalHead: report?.head ?? null,
+      agentVersion,
+      random,
+      store: (progress) => this.#parts.storeProgress(progress),
+    });
+  }
+
+  /** Everything unacknowledged goes out before `synced` says so; then what was left behind is taken up. */
+  #catchUp(socket: ControlPlaneSocket, report: Report | null): void {
+    this.#outbox.restart();
+    for (const token of report?.receipts ?? []) this.#outbox.add(token);
+    if (!report) return;
+    this.#outbox.whenAllSent(() => socket.send({ t: 'synced', open: report.open }));
+    if (report.open !== null) this.#desk.resume(report.open);
+  }
+
+  async #take(frame: DownFrame): Promise<void> {
+    switch (frame.t) {
+      case 'prepare':
+        return this.#desk.prepare(frame.op, frame.account);
+      case 'command':
+        return this.#command(frame.op, frame.token);
+      case 'cancel':
+        return this.#desk.cancel(frame.op, frame.token);
+      case 'ack':
+        return this.#acknowledge(frame.token);
+      case 'error':
+        this.#parts.log.warn({ code: frame.code }, 'the control plane reports an error');
+        return;
+      default:
+        throw new Failure('SCHEMA_INVALID', { field: 't', reason: frame.t });
+    }
+  }
+
+  /** Freshness on the server's time is the link's part; all else about a command is the executor's. */
+  #command(op: string, token: string): void {
+    const nowS = this.#clock?.nowS() ?? 0;
+    const { iat, exp } = (payloadOf(token) ?? {}) as { iat?: unknown; exp?: unknown };
+    if (typeof iat !== 'number' || typeof exp !== 'number') this.#refuse(op, 'SCHEMA_INVALID');
+    else if (nowS > exp) this.#refuse(op, 'EXPIRED');
+    else if (iat > nowS + CLOCK_AHEAD_S) this.#refuse(op, 'NOT_YET_VALID');
+    else this.#desk.execute(op, token);
+  }
+
+  #refuse(op: string, code: string): void {
+    this.#parts.log.warn({ op, code }, 'command not handed over');
+    this.#socket?.send({ t: 'refused', op, code });
+  }
+
+  async #acknowledge(token: string): Promise<void> {
+    const { root, identity } = this.#parts;
+    const { payload } = await verifyToken(token, 'lk-ack+jws', roleKeys(root, 'session', this.#clock?.nowS() ?? 0));
+    const { agent, op, n } = parseSchema(ackSchema, payload);
+    if (agent !== identity.agent) throw new Failure('AUD_MISMATCH');
+    this.#outbox.acknowledge(op, n);
+    this.#desk.acknowledge(op, token);
+  }
+
+  #sendFacts(socket: ControlPlaneSocket): () => void {
+    const send = () => {
+      this.#parts.readFacts().then(
+        (facts) => socket.send({ t: 'facts', facts }),
+        (error: unknown) => this.#parts.log.warn({ code: codeOf(error) ?? 'INTERNAL' }, 'no facts about this machine'),
+      );
+    };
+    send();
+    const timer = setInterval(send, FACTS_INTERVAL_MS);
+    return () => clearInterval(timer);
+  }
+}

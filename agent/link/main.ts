@@ -1,0 +1,173 @@
+// Composition root of the unprivileged, resident process, and of enrolment, which makes that process's identity.
+
+import { execFile } from 'node:child_process';
+import { mkdir, readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { type Logger, pino } from 'pino';
+import { codeOf, Failure } from '../../protocol/failure.ts';
+import { toBase64url } from '../../protocol/keys.ts';
+import { parseSchema } from '../../protocol/schema.ts';
+import { type Facts, facts as factsSchema } from '../../protocol/session.ts';
+import { randomKernel } from '../adapters/random-kernel.ts';
+import { controlPlaneUrls, paths, readConfig, readTrust } from '../config.ts';
+import { replaceFile } from '../durable-file.ts';
+import { makeKeys, readIdentity, writeIdentity } from '../executor/identity.ts';
+import { demandGuestForSources } from '../source-guard.ts';
+import { AGENT_VERSION } from '../version.ts';
+import { reconnectDelayMs } from './backoff.ts';
+import { dropJoinToken, enrol, hashMachine, readJoinToken } from './enrol.ts';
+import {
+  type LinkIdentity,
+  makeLinkKey,
+  readLinkIdentity,
+  readProgress,
+  writeLinkIdentity,
+  writeProgress,
+} from './identity.ts';
+import { Link } from './link.ts';
+
+const BOOT_ID = '/proc/sys/kernel/random/boot_id';
+const FACTS_TIMEOUT_MS = 20_000;
+const ENROLMENT_POLL_MS = 5_000;
+/** Refusals that another try, later, may not meet. */
+const PASSING = ['SERVER_UNREACHABLE', 'RATE_LIMITED'];
+
+const makeLog = (name: string): Logger => pino({ name, level: process.env['LATCHKEY_LOG_LEVEL'] ?? 'info' });
+
+/** Runs until SIGTERM. Without an identity it waits for one: enrolment may still be on its way. */
+export async function runLink(entry: string): Promise<void> {
+  process.umask(0o077);
+  const log = makeLog('latchkey-link');
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
+  const [config, { trust, root }] = await Promise.all([readConfig(), readTrust()]);
+  const addresses = controlPlaneUrls(trust, config).map((url) => ({ url, caPem: trust.ca_pem }));
+  const identity = await awaitIdentity(log, stop.signal);
+  if (!identity) return;
+  const link = new Link({
+    identity,
+    root,
+    addresses,
+    executorSocket: paths.socket,
+    agentVersion: AGENT_VERSION,
+    random: randomKernel(),
+    readBootId: async () => (await readFile(BOOT_ID, 'utf8')).trim(),
+    readFacts: () => readFactsInChild(entry),
+    readProgress: () => readProgress(paths.link),
+    storeProgress: (progress) => writeProgress(paths.link, progress),
+    log,
+  });
+  await link.run(stop.signal);
+  process.exit();
+}
+
+async function awaitIdentity(log: Logger, stop: AbortSignal): Promise<LinkIdentity | null> {
+  for (let told = false; !stop.aborted; ) {
+    try {
+      return await readLinkIdentity(paths.link);
+    } catch (error) {
+      if (codeOf(error) !== 'NOT_ENROLLED') throw error;
+      if (!told) log.warn({ code: 'NOT_ENROLLED' }, 'waiting for enrolment');
+      told = true;
+      await sleep(ENROLMENT_POLL_MS, undefined, { signal: stop }).catch(() => undefined);
+    }
+  }
+  return null;
+}
+
+/** The facts of a short child process, checked like any other input. */
+async function readFactsInChild(entry: string): Promise<Facts> {
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, [entry, 'facts'], {
+      timeout: FACTS_TIMEOUT_MS,
+      env: { PATH: '/usr/bin:/bin:/usr/sbin:/sbin' },
+    });
+    return parseSchema(factsSchema, JSON.parse(stdout));
+  } catch (cause) {
+    if (cause instanceof Failure) throw cause;
+    throw new Failure('INTERNAL', { reason: 'facts' }, cause);
+  }
+}
+
+/**
+ * Enrols this machine once; a machine that is enrolled already is left as it is. With `retry` a control plane that cannot
+ * be reached is asked again, with back-off, until it answers. Returns the agent's id.
+ */
+export async function runEnrol({ retry, entry }: { retry: boolean; entry: string }): Promise<string> {
+  process.umask(0o077);
+  demandGuestForSources();
+  const known = await readIdentity(paths.executor).catch(absentWhenNotEnrolled);
+  if (known) {
+    await finishEnrolment(known);
+    return known.agent;
+  }
+  const [config, { trust, root }] = await Promise.all([readConfig(), readTrust()]);
+  const addresses = controlPlaneUrls(trust, config).map((url) => ({ url, caPem: trust.ca_pem }));
+  const joinToken = await readJoinToken(paths.joinToken);
+  const random = randomKernel();
+  await mkdir(paths.state, { recursive: true, mode: 0o755 });
+  const { ek } = await makeKeys(paths.executor, random);
+  const ik = await makeLinkKey(await makeLinkFolder(), random, await linkOwner());
+  const marker = await makeMarker(toBase64url(random.bytes(32)));
+  const facts = await readFactsInChild(entry).catch(() => null);
+  const ask = async () =>
+    enrol({ ik, ek, root, addresses, joinToken, machineSha256: await hashMachine(), facts, random });
+  const answer = retry ? await askUntilAnswered(ask, makeLog('latchkey-enrol')) : await ask();
+  // The executor's identity is the one that counts: it is written first, and a start without the link's finishes here.
+  const identity = { v: 1, agent: answer.agent, project: answer.project, marker } as const;
+  await writeIdentity(paths.executor, identity);
+  await finishEnrolment(identity);
+  return identity.agent;
+}
+
+async function finishEnrolment({ agent, project }: { agent: string; project: string }): Promise<void> {
+  await writeLinkIdentity(paths.link, { agent, project }, await linkOwner());
+  await dropJoinToken(paths.joinToken);
+}
+
+async function askUntilAnswered<T>(ask: () => Promise<T>, log: Logger): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      const code = codeOf(error);
+      if (!code || !PASSING.includes(code)) throw error;
+      log.warn({ code, attempt }, 'not enrolled yet');
+      await sleep(reconnectDelayMs(attempt, Math.random()));
+    }
+  }
+}
+
+function absentWhenNotEnrolled(error: unknown): null {
+  if (codeOf(error) === 'NOT_ENROLLED') return null;
+  throw error;
+}
+
+/** Writes the marker of this root, or keeps the one that an earlier try wrote. */
+async function makeMarker(fresh: string): Promise<string> {
+  const present = await readFile(paths.marker, 'utf8').catch(() => null);
+  if (present !== null && /^[A-Za-z0-9_-]{43}$/.test(present)) return present;
+  await replaceFile(paths.marker, fresh);
+  return fresh;
+}
+
+const LINK_USER = 'latchkey-agent';
+
+async function makeLinkFolder(): Promise<string> {
+  const { uid, gid } = await linkOwner();
+  await mkdir(paths.link, { recursive: true, mode: 0o700 });
+  const { chown } = await import('node:fs/promises');
+  await chown(paths.link, uid, gid);
+  return paths.link;
+}
+
+/** The link's user, from the machine's own database; without it there is nobody to give the link's key to. */
+async function linkOwner(): Promise<{ uid: number; gid: number }> {
+  const line = (await readFile('/etc/passwd', 'utf8')).split('\n').find((entry) => entry.startsWith(`${LINK_USER}:`));
+  const [, , uid, gid] = line?.split(':').map(Number) ?? [];
+  if (uid === undefined || gid === undefined || !Number.isInteger(uid) || !Number.isInteger(gid)) {
+    throw new Failure('CONFIG_INVALID', { field: 'user', reason: LINK_USER });
+  }
+  return { uid, gid };
+}

@@ -1,0 +1,66 @@
+// Receipts on their way: kept until the control plane's signed acknowledgement, sent in order, a few at a time. The
+// executor's journal is the durable copy; this is only what the present connection has to do.
+
+import { RECEIPTS_PER_SEND_MAX } from '../../protocol/limits.ts';
+import { receipt as receiptSchema } from '../../protocol/receipt.ts';
+import { parseSchema } from '../../protocol/schema.ts';
+import { payloadOf } from '../../protocol/token.ts';
+
+type Waiting = { readonly op: string; readonly n: number; readonly token: string; sent: boolean };
+
+export class Outbox {
+  #waiting: Waiting[] = [];
+  readonly #send: (token: string) => boolean;
+  #allSent: (() => void) | undefined;
+
+  /** `send` says whether the token went out on a live connection. */
+  constructor(send: (token: string) => boolean) {
+    this.#send = send;
+  }
+
+  /** Takes a receipt in; one that is there already is not taken twice. */
+  add(token: string): void {
+    const { op, n } = parseSchema(receiptSchema, payloadOf(token));
+    if (this.#waiting.some((waiting) => waiting.op === op && waiting.n === n)) return;
+    this.#waiting.push({ op, n, token, sent: false });
+    this.flush();
+  }
+
+  /** All receipts of `op` up to `n` are stored on the other side. */
+  acknowledge(op: string, n: number): void {
+    this.#waiting = this.#waiting.filter((waiting) => waiting.op !== op || waiting.n > n);
+    this.flush();
+  }
+
+  /** A new connection: what was sent on the old one may be lost. */
+  restart(): void {
+    this.#allSent = undefined;
+    for (const waiting of this.#waiting) waiting.sent = false;
+    this.flush();
+  }
+
+  /** Sends what the window lets through. */
+  flush(): void {
+    const window = this.#waiting.slice(0, RECEIPTS_PER_SEND_MAX);
+    for (const waiting of window) {
+      if (waiting.sent) continue;
+      if (!this.#send(waiting.token)) return;
+      waiting.sent = true;
+    }
+    if (this.#allSent && this.#waiting.every(({ sent }) => sent)) {
+      const tell = this.#allSent;
+      this.#allSent = undefined;
+      tell();
+    }
+  }
+
+  /** Calls back once, as soon as every receipt taken in so far has gone out on the present connection. */
+  whenAllSent(tell: () => void): void {
+    this.#allSent = tell;
+    this.flush();
+  }
+
+  get size(): number {
+    return this.#waiting.length;
+  }
+}

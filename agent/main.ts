@@ -1,0 +1,84 @@
+#!/usr/bin/env node
+// `latchkey-agent`: the command line. Each command loads only what it needs, since the link is resident and an executor
+// starts for every operation.
+
+import { Failure } from '../protocol/failure.ts';
+
+const USAGE = `usage: latchkey-agent COMMAND
+
+  run                       the resident link to the control plane (its own user)
+  executor                  serve one connection on standard input (root; started by the service manager)
+            [--reboot-patience SECONDS]
+  enrol     [--retry]       get this machine's identity with the join token (root)
+  facts                     facts about this machine, as JSON
+  version                   the version`;
+
+/** How long a reboot that was asked for may take before it is asked for again, unless the unit says otherwise. */
+const REBOOT_PATIENCE_S = 120;
+
+async function main(argv: readonly string[]): Promise<void> {
+  const [command, ...rest] = argv;
+  switch (command) {
+    case 'run':
+      expect(rest, []);
+      return (await import('./link/main.ts')).runLink(import.meta.filename);
+    case 'executor':
+      return (await import('./executor/main.ts')).runExecutor({ rebootPatienceMs: readPatience(rest) * 1000 });
+    case 'enrol': {
+      expect(rest, ['--retry']);
+      const agent = await (await import('./link/main.ts')).runEnrol({
+        retry: rest.includes('--retry'),
+        entry: import.meta.filename,
+      });
+      console.log(`enrolled as ${agent}`);
+      return;
+    }
+    case 'facts': {
+      expect(rest, []);
+      const { gatherFacts } = await import('./facts.ts');
+      const { AGENT_VERSION } = await import('./version.ts');
+      console.log(JSON.stringify(await gatherFacts(AGENT_VERSION)));
+      return;
+    }
+    case 'version':
+    case '--version':
+      console.log((await import('./version.ts')).AGENT_VERSION);
+      return;
+    case 'help':
+    case '--help':
+      console.log(USAGE);
+      return;
+    default:
+      throw new Usage(command === undefined ? 'no command' : `unknown command ${command}`);
+  }
+}
+
+class Usage extends Error {}
+
+function expect(rest: readonly string[], allowed: readonly string[]): void {
+  const unknown = rest.find((word) => !allowed.includes(word));
+  if (unknown !== undefined) throw new Usage(`unexpected ${unknown}`);
+}
+
+function readPatience(rest: readonly string[]): number {
+  if (rest.length === 0) return REBOOT_PATIENCE_S;
+  const [flag, value] = rest;
+  if (rest.length !== 2 || flag !== '--reboot-patience' || !/^[0-9]{1,4}$/.test(value ?? ''))
+    throw new Usage('unexpected arguments');
+  return Number(value);
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  if (error instanceof Usage) {
+    console.error(`latchkey-agent: ${error.message}\n\n${USAGE}`);
+    process.exit(2);
+  }
+  if (!(error instanceof Failure)) throw error;
+  const details = Object.entries(error.details)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ');
+  console.error(`latchkey-agent: ${error.code} ${error.message}${details ? ` (${details})` : ''} ${error.hint}`);
+  process.exit(1);
+}

@@ -1,0 +1,32 @@
+// The executor, run from its sources, is somebody developing it: it acts inside a lab guest and nowhere else. The packaged
+// program has no sources and no such rule.
+
+import { readFileSync, readlinkSync } from 'node:fs';
+import { Failure } from '../protocol/failure.ts';
+
+const MARKER = '/run/latchkey-lab-guest';
+
+/**
+ * Throws `OUTSIDE_GUEST` unless the lab's marker is here and names namespaces of its runner that are not this process's
+ * own. The marker alone would not do: somebody may have left one on a real machine.
+ */
+export function demandGuestForSources(
+  marker: string = MARKER,
+  isSource: boolean = import.meta.filename.endsWith('.ts'),
+): void {
+  if (!isSource) return;
+  const runner = readRunner(marker);
+  for (const kind of ['pid', 'mnt'] as const) {
+    if (typeof runner?.[kind] !== 'string' || runner[kind] === readlinkSync(`/proc/self/ns/${kind}`)) {
+      throw new Failure('OUTSIDE_GUEST');
+    }
+  }
+}
+
+function readRunner(marker: string): { pid?: unknown; mnt?: unknown } | null {
+  try {
+    return (JSON.parse(readFileSync(marker, 'utf8')) as { runner?: { pid?: unknown; mnt?: unknown } }).runner ?? null;
+  } catch {
+    return null;
+  }
+}
