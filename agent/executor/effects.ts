@@ -11,6 +11,7 @@ import { changedEntries, filesChanged, sourcesUnchanged } from '../core/evidence
 import type { Operation, StoredReceipt } from '../core/ledger.ts';
 import { endOfInspection, endOfProof, type Step } from '../core/steps.ts';
 import type { Holding } from './accept.ts';
+import { mark } from './marks.ts';
 import type { ExecutorParts } from './parts.ts';
 import type { Recorder } from './recorder.ts';
 
@@ -59,8 +60,10 @@ export async function setAccount({ parts, recorder, op, holding }: Bench): Promi
   const account = { name, uid, state: 'active' } as const;
   const before = await accounts.fingerprint();
   await recorder.append({ kind: 'begin', op, effect: 'account', before });
+  mark(parts, op, 'begun');
   try {
     await accounts.setPassword(account, secret);
+    mark(parts, op, 'in_force');
   } catch (error) {
     if (!codeOf(error)) throw error;
     parts.log.warn({ op, code: codeOf(error), details: (error as Failure).details }, 'the password program failed');
@@ -74,6 +77,7 @@ export async function setAccount({ parts, recorder, op, holding }: Bench): Promi
     changed[0] === name &&
     (await accounts.accepts(account, secret)) &&
     (await accounts.usable(account));
+  mark(parts, op, 'proven');
   const entry = after[name];
   if (!proven || entry === undefined) return end(changed.length === 0 ? 'FAILED' : 'PARTIAL', 'VERIFY_FAILED');
   const verified = { ...verifiedSoFar(recorder.operation(op)), account: true };

@@ -8,9 +8,11 @@ import { parseSchema } from '../../protocol/schema.ts';
 import { ack as ackSchema } from '../../protocol/session.ts';
 import { type VerifiedToken, verifyToken } from '../../protocol/token.ts';
 import { openOperation, type StoredReceipt, unacknowledged } from '../core/ledger.ts';
+import type { Journal } from '../ports/journal.ts';
 import { accept, refusalOf, verifyCommand } from './accept.ts';
 import { receiveCancel } from './cancel.ts';
 import type { Channel } from './channel.ts';
+import { mark } from './marks.ts';
 import type { ExecutorParts } from './parts.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import { ledgerOf, Recorder, signReceipt } from './recorder.ts';
@@ -60,13 +62,16 @@ async function serveOperation(
 async function execute(parts: ExecutorParts, channel: Channel, prepared: Prepared, token: string): Promise<void> {
   const { op } = prepared;
   const tell = (receipt: StoredReceipt) => channel.send({ t: 'receipt', token: receipt.token });
+  mark(parts, op, 'command_received');
   const { bootId: boot } = await parts.environment.observe();
   let recorder: Recorder | undefined;
   let verified: VerifiedToken | undefined;
   try {
     verified = await verifyCommand(parts, token);
-    recorder = new Recorder(await parts.openJournal('write'), signatory(parts, boot));
+    mark(parts, op, 'verified');
+    recorder = new Recorder(await openToWrite(parts), signatory(parts, boot));
     const holding = await accept(parts, recorder, prepared, verified);
+    mark(parts, op, 'accepted');
     for (const receipt of recorder.operation(op).receipts) tell(receipt);
     if (!holding) return;
     const listening = new AbortController();
@@ -123,7 +128,7 @@ async function refuse(
   const statement = { state: 'REFUSED', code, detail: reasonOf(refusal), warnings: [], cmdSha256, cn } as const;
   let recorder = open;
   try {
-    recorder ??= new Recorder(await parts.openJournal('write'), signatory(parts, boot));
+    recorder ??= new Recorder(await openToWrite(parts), signatory(parts, boot));
     if (recorder.ledger.has(op)) return channel.send({ t: 'refused', op, code });
     const receipt = await recorder.sign(op, statement);
     await recorder.append({ kind: 'refused', op, code, cmdSha256, receipt });
@@ -145,7 +150,7 @@ function reasonOf({ details }: Failure): { reason?: string } {
 /** Carries on what an earlier process, or an earlier boot, left behind. */
 async function resume(parts: ExecutorParts, channel: Channel): Promise<void> {
   const { bootId: boot } = await parts.environment.observe();
-  const recorder = new Recorder(await parts.openJournal('write'), signatory(parts, boot));
+  const recorder = new Recorder(await openToWrite(parts), signatory(parts, boot));
   try {
     const open = openOperation(recorder.ledger);
     if (!open) return;
@@ -171,7 +176,7 @@ async function report(parts: ExecutorParts, channel: Channel): Promise<void> {
 
 /** Records acknowledgements, the first and those that follow on the same connection. */
 async function acknowledge(parts: ExecutorParts, channel: Channel, first: string): Promise<void> {
-  const journal = await parts.openJournal('write');
+  const journal = await openToWrite(parts);
   const recorder = new Recorder(journal, signatory(parts, (await parts.environment.observe()).bootId));
   try {
     await recorder.append(await readAck(parts, first));
@@ -196,3 +201,19 @@ const signatory = ({ identity, clock }: ExecutorParts, boot: string) => ({
   boot,
   clock,
 });
+
+/** An executor that only notes an acknowledgement holds the journal for a moment: that is not another operation. */
+const WRITER_PATIENCE_MS = 5_000;
+const WRITER_RETRY_MS = 50;
+
+async function openToWrite({ openJournal, clock }: ExecutorParts): Promise<Journal> {
+  const untilMs = clock.monotonicMs() + WRITER_PATIENCE_MS;
+  for (;;) {
+    try {
+      return await openJournal('write');
+    } catch (error) {
+      if (codeOf(error) !== 'BUSY' || clock.monotonicMs() >= untilMs) throw error;
+      await clock.sleep(WRITER_RETRY_MS);
+    }
+  }
+}

@@ -3,6 +3,10 @@
 
 import type { Logger } from 'pino';
 import { codeOf, Failure } from '../../protocol/failure.ts';
+import { isEnd } from '../../protocol/lifecycle.ts';
+import { receipt as receiptSchema } from '../../protocol/receipt.ts';
+import { parseSchema } from '../../protocol/schema.ts';
+import { payloadOf } from '../../protocol/token.ts';
 import { ask, askReport, type ExecutorAnswer, ExecutorConnection, type Report } from './executor-client.ts';
 
 /** What the desk passes on; each is called at any time between `open` and the end of the process. */
@@ -17,7 +21,9 @@ const RESUME_MS = 2_000;
 /** Acknowledgements are handed over together: each hand-over starts a process. */
 const ACK_MS = 500;
 
-type Current = { op: string; connection: ExecutorConnection; executing: boolean };
+/** `finished`: the end of the operation was said; the process only has to put its things away. */
+type Current = { op: string; connection: ExecutorConnection; answered: boolean; executing: boolean; finished: boolean };
+type Asked = Readonly<{ op: string; account: string | null }>;
 
 export class ExecutorDesk {
   readonly #path: string;
@@ -25,9 +31,11 @@ export class ExecutorDesk {
   readonly #log: Logger;
   #current: Current | undefined;
   #resuming = false;
+  #next: Asked | undefined;
   /** The newest acknowledgement of each operation that no executor has taken yet. */
   readonly #acks = new Map<string, string>();
   #ackTimer: NodeJS.Timeout | undefined;
+  #errands: Promise<unknown> = Promise.resolve();
 
   constructor(path: string, events: DeskEvents, log: Logger) {
     this.#path = path;
@@ -36,17 +44,34 @@ export class ExecutorDesk {
   }
 
   report(): Promise<Report> {
-    return askReport(this.#path);
+    return this.#errand(() => askReport(this.#path));
+  }
+
+  /** Short requests take turns: each is a process, and the service manager starts only a few at a time. */
+  #errand<T>(run: () => Promise<T>): Promise<T> {
+    const turn = this.#errands.then(run);
+    this.#errands = turn.catch(() => undefined);
+    return turn;
   }
 
   /** Starts an executor for an operation. One that only waits for another operation is let go. */
   prepare(op: string, account: string | null): void {
+    if (this.#current?.finished) {
+      this.#next = { op, account };
+      return;
+    }
     if (this.#current?.executing || this.#resuming) {
       this.#events.refused(op, 'BUSY');
       return;
     }
     this.#current?.connection.close();
-    const current: Current = { op, executing: false, connection: this.#open(op) };
+    const current: Current = {
+      op,
+      answered: false,
+      executing: false,
+      finished: false,
+      connection: this.#open(op),
+    };
     this.#current = current;
     current.connection.send({ t: 'prepare', op, account });
   }
@@ -63,7 +88,7 @@ export class ExecutorDesk {
   }
 
   cancel(op: string, token: string): void {
-    ask(this.#path, [{ t: 'cancel', token }]).catch((error: unknown) =>
+    this.#errand(() => ask(this.#path, [{ t: 'cancel', token }])).catch((error: unknown) =>
       this.#events.refused(op, codeOf(error) ?? 'INTERNAL'),
     );
   }
@@ -100,8 +125,12 @@ export class ExecutorDesk {
   }
 
   #relay(op: string, answer: ExecutorAnswer): void {
+    if (this.#current?.op === op) this.#current.answered = true;
     if (answer.t === 'ready') this.#events.ready(answer.op, answer.token);
-    if (answer.t === 'receipt') this.#events.receipt(answer.token);
+    if (answer.t === 'receipt') {
+      this.#events.receipt(answer.token);
+      if (this.#current?.op === op && saysEnd(answer.token)) this.#current.finished = true;
+    }
     if (answer.t === 'refused') {
       this.#log.warn({ op, code: answer.code }, 'the executor refused');
       // A resumed operation that is carried out by a process that outlived its link: it will be looked at again.
@@ -111,10 +140,14 @@ export class ExecutorDesk {
 
   #ended(op: string, connection: ExecutorConnection): void {
     if (this.#current?.connection !== connection) return;
-    const { executing } = this.#current;
+    const { answered, executing, finished } = this.#current;
+    const next = this.#next;
     this.#current = undefined;
-    if (executing) this.#lookAgain();
-    else this.#log.info({ op }, 'the prepared executor ended without a command');
+    this.#next = undefined;
+    if (!answered) this.#events.refused(op, 'EXECUTOR_UNAVAILABLE');
+    else if (!executing) this.#log.info({ op }, 'the prepared executor ended without a command');
+    else if (!finished) this.#lookAgain();
+    if (next) this.prepare(next.op, next.account);
   }
 
   /** After an executor's end: is there still an operation under way? Then another one takes it up. */
@@ -136,9 +169,11 @@ export class ExecutorDesk {
     this.#ackTimer = undefined;
     const acks = [...this.#acks];
     try {
-      await ask(
-        this.#path,
-        acks.map(([, token]) => ({ t: 'ack', token })),
+      await this.#errand(() =>
+        ask(
+          this.#path,
+          acks.map(([, token]) => ({ t: 'ack', token })),
+        ),
       );
       for (const [op, token] of acks) if (this.#acks.get(op) === token) this.#acks.delete(op);
     } catch (error) {
@@ -147,4 +182,9 @@ export class ExecutorDesk {
       this.#ackTimer ??= setTimeout(() => void this.#deliverAcks(), RESUME_MS);
     }
   }
+}
+
+/** Whether a receipt says the end of its operation. A claim only, and enough to know that its executor will exit. */
+function saysEnd(token: string): boolean {
+  return isEnd(parseSchema(receiptSchema, payloadOf(token)).state);
 }

@@ -59,7 +59,8 @@ async function readJson(folder: string, name: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'));
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') throw new Failure('NOT_ENROLLED', { path }, cause);
-    throw new Failure('CONFIG_INVALID', { path, reason: 'unreadable' }, cause);
+    const { code: reason = 'syntax' } = cause as NodeJS.ErrnoException;
+    if (reason === 'ENOENT') throw new Failure('NOT_ENROLLED', { path }, cause);
+    throw new Failure('CONFIG_INVALID', { path, reason }, cause);
   }
 }

@@ -1,7 +1,7 @@
 // Composition root of the unprivileged, resident process, and of enrolment, which makes that process's identity.
 
 import { execFile } from 'node:child_process';
-import { mkdir, readFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Logger, pino } from 'pino';
@@ -106,7 +106,9 @@ export async function runEnrol({ retry, entry }: { retry: boolean; entry: string
   const addresses = controlPlaneUrls(trust, config).map((url) => ({ url, caPem: trust.ca_pem }));
   const joinToken = await readJoinToken(paths.joinToken);
   const random = randomKernel();
-  await mkdir(paths.state, { recursive: true, mode: 0o755 });
+  await mkdir(paths.state, { recursive: true });
+  // Whatever the umask: the link's user must get through to its own folder.
+  await chmod(paths.state, 0o755);
   const { ek } = await makeKeys(paths.executor, random);
   const ik = await makeLinkKey(await makeLinkFolder(), random, await linkOwner());
   const marker = await makeMarker(toBase64url(random.bytes(32)));
@@ -157,7 +159,6 @@ const LINK_USER = 'latchkey-agent';
 async function makeLinkFolder(): Promise<string> {
   const { uid, gid } = await linkOwner();
   await mkdir(paths.link, { recursive: true, mode: 0o700 });
-  const { chown } = await import('node:fs/promises');
   await chown(paths.link, uid, gid);
   return paths.link;
 }

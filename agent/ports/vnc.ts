@@ -31,15 +31,17 @@ export type VncVerdict = Readonly<{ verdict: 'accepted' | 'rejected' | 'unknown'
 
 /**
  * The contract:
- * - `list` gives the servers that run now. It never changes or connects to anything and never uses up a server's tolerance for failed logins.
- * - `setPassword` is for kind `vncauth` (`VNC_FAILED`, reason `account_kind`). It writes every file that matters now and after the next start, as its owner, by rename, synced. It
- *   throws `VNC_FAILED` (with `reason`) and then has left all files as they were. The secret's first 8 bytes must differ
- *   from those in force (`VNC_FAILED`, reason `unchanged`).
+ * - `list` gives the servers that run now. It never changes or connects to anything and never uses up a server's
+ *   tolerance for failed logins.
+ * - `setPassword` is for kind `vncauth` (else `VNC_FAILED`, reason `account_kind`). It writes every file that matters now
+ *   and after the next start, as its owner, by rename, synced. It throws `VNC_FAILED` (with `reason`) and then has left
+ *   all files as they were. The secret's first 8 bytes must differ from those in force (reason `unchanged`).
  * - `probe` does one handshake on loopback and no more, from an address of its own, and never starts a session.
  * - `probeStored` does the same with the secret read back from the source file; `unknown` where it cannot be read back.
- * - `files` gives the credential's files with their present hashes; a file that is not there is left out. `source` comes
- *   from the record, so it is given also while the server does not run; `live` only where it is another file. A record
- *   whose server is gone, or is now someone else's, has no `live` file and every probe of it is `unknown`.
+ * - `files` gives the credential's files with their present hashes; a file that is not there is left out, and one that
+ *   is not its owner's alone is `VNC_FAILED`. `source` comes from the record, so it is given also while the server does
+ *   not run; `live` only where it is another file. A record whose server is gone, or is now someone else's, has no
+ *   `live` file, and every probe of it is `unknown`.
  */
 export type Vnc = {
   list(): Promise<readonly VncServer[]>;

@@ -1,0 +1,163 @@
+// Accounts of a Linux system: read from passwd(5) and shadow(5), changed by passwd(1), proven by unix_chkpwd(8). Never
+// edits the account database itself, never falls back to a way around the system's policy, and never asks a directory.
+
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Failure } from '../../protocol/failure.ts';
+import { PASSWD_TIMEOUT_MS } from '../../protocol/limits.ts';
+import type { Account, Accounts } from '../ports/accounts.ts';
+import { accountState, fingerprintOf, type PasswdEntry, parsePasswd } from './account-database.ts';
+import { accountUsable, type ChkpwdOptions, passwordOpens } from './chkpwd.ts';
+import { syncPath } from './durable.ts';
+import { errnoOf, storageFailure } from './errno.ts';
+import type { PasswdReason } from './passwd-dialogue.ts';
+import { runPasswd } from './passwd-program.ts';
+import { isLocked } from './proc.ts';
+
+/** Names that a command may carry; nothing else reaches an argument. */
+const NAME = /^[a-z_][a-z0-9_-]{0,31}$/;
+const MS_PER_DAY = 86_400_000;
+/** The checker waits about two seconds after a wrong password (pam_unix's delay). */
+const CHECK_TIMEOUT_MS = 15_000;
+
+export type AccountsLinuxOptions = Readonly<{
+  /** The account that the image's configuration names as its administrator. */
+  administrator?: string;
+  /** Keys the fingerprint; known to root only. */
+  macKey: Uint8Array;
+  passwdTimeoutMs?: number;
+  /** Days since 1970-01-01, by which shadow(5) counts. */
+  today?: () => number;
+  paths?: Partial<AccountsLinuxPaths>;
+}>;
+
+export type AccountsLinuxPaths = Readonly<{
+  passwd: string;
+  shadow: string;
+  lock: string;
+  locks: string;
+  passwdPrograms: readonly string[];
+  checkPrograms: readonly string[];
+}>;
+
+const systemPaths: AccountsLinuxPaths = {
+  passwd: '/etc/passwd',
+  shadow: '/etc/shadow',
+  lock: '/etc/.pwd.lock',
+  locks: '/proc/locks',
+  passwdPrograms: ['/usr/bin/passwd', '/bin/passwd'],
+  checkPrograms: ['/usr/sbin/unix_chkpwd', '/sbin/unix_chkpwd', '/usr/bin/unix_chkpwd'],
+};
+
+export function accountsLinux(options: AccountsLinuxOptions): Accounts {
+  const paths = { ...systemPaths, ...options.paths };
+  const today = options.today ?? (() => Math.floor(Date.now() / MS_PER_DAY));
+  const checker: ChkpwdOptions = { programs: paths.checkPrograms, timeoutMs: CHECK_TIMEOUT_MS };
+  const fingerprint = (): Record<string, string> =>
+    fingerprintOf(readFileSync(paths.passwd, 'utf8'), readFileSync(paths.shadow, 'utf8'), options.macKey);
+  const runOptions = {
+    programs: paths.passwdPrograms,
+    timeoutMs: options.passwdTimeoutMs ?? PASSWD_TIMEOUT_MS,
+    isHeldUp: (pid: number) => isDatabaseLocked(paths, pid),
+  };
+
+  return {
+    async resolve(name) {
+      const entries = parsePasswd(readFileSync(paths.passwd, 'utf8'));
+      const { uid, name: found } = findAccount(entries, name, options.administrator);
+      return { name: found, uid, state: accountState(readFileSync(paths.shadow, 'utf8'), found, today()) };
+    },
+
+    fingerprint: async () => fingerprint(),
+
+    async setPassword(account, password) {
+      assertName(account.name);
+      assertWritable(paths);
+      const before = fingerprint()[account.name];
+      const outcome = await runPasswd(runOptions, account.name, password);
+      if (outcome === 'done') return syncDatabase(paths);
+      await judgeFailure({ account, reason: outcome.reason, changed: fingerprint()[account.name] !== before }, paths);
+    },
+
+    async accepts(account, password) {
+      assertName(account.name);
+      return passwordOpens(checker, account.name, password);
+    },
+
+    async usable(account) {
+      assertName(account.name);
+      return accountUsable(checker, account.name);
+    },
+  };
+}
+
+function findAccount(entries: readonly PasswdEntry[], name: string | null, administrator?: string): PasswdEntry {
+  const wanted = name ?? administrator;
+  const found =
+    wanted === undefined ? entries.filter(({ uid }) => uid === 0) : entries.filter((e) => e.name === wanted);
+  const [entry] = found;
+  if (entry === undefined) throw new Failure('ACCOUNT_NOT_FOUND', { account: wanted ?? null });
+  assertName(entry.name);
+  // The configuration's word settles which of several names for one uid is meant.
+  const sharing =
+    wanted === administrator && wanted !== undefined ? found : entries.filter(({ uid }) => uid === entry.uid);
+  if (found.length > 1 || sharing.length > 1)
+    throw new Failure('ACCOUNT_AMBIGUOUS', { account: wanted ?? null, uid: entry.uid });
+  return entry;
+}
+
+function assertName(name: string): void {
+  if (!NAME.test(name)) throw new Failure('ACCOUNT_NOT_FOUND', { account: null });
+}
+
+/** Asks the kernel, which answers EROFS to root as well, before the secret is given to anyone. */
+function assertWritable(paths: AccountsLinuxPaths): void {
+  try {
+    for (const path of [paths.shadow, dirname(paths.shadow)]) accessSync(path, constants.W_OK);
+  } catch (error) {
+    throw storageFailure(error) ?? new Failure('PASSWD_FAILED', { reason: 'permission' }, error);
+  }
+}
+
+/** pam_unix renames the new file into place and syncs no folder: without this a power cut brings the old password back. */
+async function syncDatabase(paths: AccountsLinuxPaths): Promise<void> {
+  try {
+    for (const path of [paths.shadow, paths.passwd, dirname(paths.shadow)]) await syncPath(path);
+  } catch (error) {
+    throw new Failure('VERIFY_FAILED', { reason: 'sync', errno: errnoOf(error) ?? null }, error);
+  }
+}
+
+/**
+ * A program that was ended, or that failed, may have changed the entry all the same. Then there is nothing to refuse:
+ * the change is made durable, and the caller's proof says what it is worth. An echoed secret is never a success.
+ */
+async function judgeFailure(
+  { account, reason, changed }: { account: Account; reason: PasswdReason; changed: boolean },
+  paths: AccountsLinuxPaths,
+): Promise<void> {
+  const details = { account: account.name, reason };
+  if (changed) {
+    await syncDatabase(paths);
+    if (reason === 'echoed') throw new Failure('VERIFY_FAILED', details);
+    return;
+  }
+  if (reason === 'lock') throw new Failure('SHADOW_LOCKED', { account: account.name });
+  if (reason === 'token' && (await isDiskFull(dirname(paths.shadow)))) throw new Failure('DISK_FULL', details);
+  throw new Failure('PASSWD_FAILED', details);
+}
+
+async function isDiskFull(folder: string): Promise<boolean> {
+  const { bfree, ffree, files } = await statfs(folder);
+  // Some file systems have no fixed number of files and say 0 of 0.
+  return bfree === 0 || (files > 0 && ffree === 0);
+}
+
+function isDatabaseLocked(paths: AccountsLinuxPaths, exceptPid: number): boolean {
+  try {
+    return isLocked(readFileSync(paths.locks, 'utf8'), statSync(paths.lock).ino, exceptPid);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,92 @@
+// Which password file a TigerVNC server will read at its next start, where the running one reads a copy. Reads
+// configuration that is Perl as text and never evaluates it: what it cannot understand is "cannot be told".
+
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { errnoOf } from './errno.ts';
+import { parseTigervncArguments } from './tigervnc-arguments.ts';
+
+const CONFIG_BYTES_MAX = 65_536;
+const ASSIGNMENT = /^\s*\$vncPasswdFile\s*=\s*(["'])(\$ENV\{HOME\}(?=\/))?([^"'$@\\]*)\1\s*;\s*(?:#.*)?$/;
+/** The settings that decide the file, wherever they stand in a line. */
+const DECIDES = /vncPasswdFile|vncUserDir/;
+
+/** `undefined`: says nothing about it. `null`: says something that cannot be understood without evaluating it. */
+export type ConfiguredFile = string | null | undefined;
+
+export function parseWrapperConfig(text: string, home: string): ConfiguredFile {
+  let found: ConfiguredFile;
+  for (const line of text.split('\n')) {
+    if (/^\s*#/.test(line) || !DECIDES.test(line)) continue;
+    const [assigned, , inHome, path] = ASSIGNMENT.exec(line) ?? [];
+    if (!assigned || !path) return null;
+    found = inHome ? join(home, path) : path;
+    if (!found.startsWith('/')) return null;
+  }
+  return found;
+}
+
+export type SourceQuestion = Readonly<{
+  home: string;
+  /** The arguments of the wrapper that started the server, where it still runs. */
+  wrapperArguments: readonly string[] | undefined;
+  /** What the running server reads now. */
+  liveContent: Uint8Array | undefined;
+  /** /etc/tigervnc */
+  configFolder: string;
+}>;
+
+/** The wrapper's own order: defaults, the user's file, the command line, and what the system's owner has made mandatory. */
+export function findWrapperSource(question: SourceQuestion): string | null {
+  const { home, configFolder, wrapperArguments } = question;
+  const asked = wrapperArguments && parseTigervncArguments(wrapperArguments).passwordFile;
+  // Relative to a working folder that is not the server's.
+  if (asked !== undefined && !asked.startsWith('/')) return null;
+  const said = [
+    readConfig(join(configFolder, 'vncserver-config-defaults'), home),
+    readConfig(join(home, '.vnc', 'tigervnc.conf'), home),
+    asked,
+    readConfig(join(configFolder, 'vncserver-config-mandatory'), home),
+  ].filter((answer) => answer !== undefined);
+  if (said.includes(null)) return null;
+  return said.at(-1) ?? findHomeFile(question);
+}
+
+/** Both places of a user's own file are in use; where both exist, the one that the running copy was made from. */
+function findHomeFile({ home, liveContent }: SourceQuestion): string | null {
+  const present = [join(home, '.vnc', 'passwd'), join(home, '.config', 'tigervnc', 'passwd')].flatMap((path) => {
+    const content = readSmall(path);
+    return content === undefined ? [] : [{ path, content }];
+  });
+  if (present.length <= 1) return present[0]?.path ?? null;
+  const same = present.filter(({ content }) => liveContent !== undefined && content.equals(liveContent));
+  return same.length === 1 ? (same[0]?.path ?? null) : null;
+}
+
+function readConfig(path: string, home: string): ConfiguredFile {
+  try {
+    const content = readSmall(path);
+    return content === undefined ? undefined : parseWrapperConfig(content.toString('utf8'), home);
+  } catch {
+    return null;
+  }
+}
+
+/** A small regular file that anyone may have put there; `undefined` where there is none. */
+function readSmall(path: string): Buffer | undefined {
+  let fd: number;
+  try {
+    // Non-blocking: a pipe in its place must not hold the program up.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return undefined;
+    throw error;
+  }
+  try {
+    const { size } = fstatSync(fd);
+    if (!fstatSync(fd).isFile() || size > CONFIG_BYTES_MAX) throw new Error('not a small regular file');
+    return readFileSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,104 @@
+// The talk with passwd(1), as bytes in and acts out.
+
+import { randomBytes } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import {
+  answerDialogue,
+  type DialogueAct,
+  dialogueStart,
+  hearDialogue,
+  refusalReason,
+  TAIL_BYTES_MAX,
+} from '../../../agent/adapters/passwd-dialogue.ts';
+
+const secret = Buffer.from(`s${randomBytes(9).toString('base64url')}1`);
+
+/** Feeds chunks; each `answer` is given at once. */
+function acts(...chunks: (string | Buffer)[]): DialogueAct[] {
+  let dialogue = dialogueStart;
+  return chunks.map((chunk) => {
+    const next = hearDialogue(dialogue, Buffer.from(chunk), secret);
+    dialogue = next.act === 'answer' ? answerDialogue(next.dialogue) : next.dialogue;
+    return next.act;
+  });
+}
+
+const TALKS: Readonly<Record<string, readonly [string, string]>> = {
+  pam_unix: ['New password: ', '\r\nRetype new password: '],
+  'pam_unix of old': ['Enter new UNIX password: ', '\r\nRetype new UNIX password: '],
+  'shadow without PAM': [
+    'Changing password for root\r\nEnter the new password (minimum of 5)\r\nNew password: ',
+    '\r\nRe-enter new password: ',
+  ],
+  busybox: ['Changing password for root\nNew password: ', '\nRetype password: '],
+};
+
+describe('the talk with the password program', () => {
+  for (const [name, [first, second]] of Object.entries(TALKS)) {
+    it(`both prompts are answered, and no more: ${name}`, () => {
+      expect(acts(first, second, '\r\npasswd: password updated successfully\r\n')).toEqual([
+        'answer',
+        'answer',
+        'wait',
+      ]);
+    });
+    it(`a prompt is known wherever it is cut in two: ${name}`, () => {
+      for (let at = 1; at < first.trimEnd().length; at += 1) {
+        expect(acts(first.slice(0, at), first.slice(at), second).filter((act) => act === 'answer')).toHaveLength(2);
+      }
+    });
+  }
+
+  it('nothing is answered before the prompt has come to its end', () => {
+    expect(acts('New pass', 'word', ' of yours is', ' needed')).toEqual(['wait', 'wait', 'wait', 'wait']);
+  });
+  it('a prompt in the middle of a line or on an earlier line is not one', () => {
+    expect(acts('New password: is what comes next\r\n')).toEqual(['wait']);
+    expect(acts('New password: \r\nWorking...')).toEqual(['wait']);
+  });
+  for (const prompt of ['Current password: ', '(current) UNIX password: ', 'Old password: ', 'Enter old password: ']) {
+    it(`the current password is never given: ${prompt}`, () => {
+      expect(acts(prompt)).toEqual([{ stop: 'asks_current' }]);
+    });
+  }
+  it('the second prompt without the first is not answered', () => {
+    expect(acts('Retype new password: ')).toEqual([{ stop: 'unknown' }]);
+  });
+  it('a program that asks again has refused', () => {
+    const again = 'BAD PASSWORD: The password is shorter than 9 characters\r\nNew password: ';
+    expect(acts('New password: ', `\r\n${again}`)).toEqual(['answer', { stop: 'policy' }]);
+    expect(acts('New password: ', '\r\nRetype new password: ', '\r\nRetype new password: ')).toEqual([
+      'answer',
+      'answer',
+      { stop: 'unknown' },
+    ]);
+  });
+  it('a secret in the output ends the talk, wherever it is cut in two', () => {
+    for (let at = 1; at < secret.length; at += 1) {
+      const heard = acts('New password: ', secret.subarray(0, at), secret.subarray(at));
+      expect(heard.at(-1)).toEqual({ stop: 'echoed' });
+    }
+  });
+  it('a secret before a prompt is not answered with the secret', () => {
+    expect(acts(Buffer.concat([secret, Buffer.from('\nNew password: ')]))).toEqual([{ stop: 'echoed' }]);
+  });
+  it('no more of the output is kept than its end', () => {
+    let dialogue = dialogueStart;
+    for (let n = 0; n < 10; n += 1) dialogue = hearDialogue(dialogue, Buffer.alloc(3_000, 'x'), secret).dialogue;
+    expect(dialogue.tail).toHaveLength(TAIL_BYTES_MAX);
+  });
+});
+
+describe('the program’s words become a reason', () => {
+  it.each([
+    ['passwd: Authentication token lock busy', 'lock'],
+    ['passwd: Cannot lock /etc/passwd; try again later.', 'lock'],
+    ['Password has been already used. Choose another.', 'history'],
+    ['BAD PASSWORD: The password fails the dictionary check', 'policy'],
+    ['You must choose a longer password: too short', 'policy'],
+    ['passwd: Permission denied.', 'permission'],
+    ["passwd: user 'ada' does not exist", 'missing'],
+    ['passwd: Authentication token manipulation error', 'token'],
+    ['something else', 'unknown'],
+  ])('%s', (words, reason) => expect(refusalReason(words)).toBe(reason));
+});

@@ -1,0 +1,35 @@
+// Runs a contract on the real adapters, inside a lab guest, and prints one line of JSON for each rule. Never runs
+// anywhere else: the rules change accounts.
+
+import { existsSync } from 'node:fs';
+import { accountsInGuest } from '../adapters/accounts-in-guest.ts';
+import { environmentInGuest, powerInGuest } from '../adapters/machine-in-guest.ts';
+import { vncInGuest } from '../adapters/vnc-in-guest.ts';
+import { accountsRules } from './accounts.ts';
+import type { Rule } from './contract.ts';
+import { environmentRules } from './environment.ts';
+import { powerRules } from './power.ts';
+import { vncRules } from './vnc.ts';
+
+async function runRules<S>(rules: readonly Rule<S>[], subject: S): Promise<void> {
+  for (const { title, run } of rules) {
+    const fault = await run(subject).then(
+      () => null,
+      (error: unknown) => (error instanceof Error ? `${error.stack}\n${String(error.cause ?? '')}` : String(error)),
+    );
+    process.stdout.write(`${JSON.stringify({ title, fault })}\n`);
+  }
+}
+
+const contracts: Readonly<Record<string, () => Promise<void>>> = {
+  accounts: () => runRules(accountsRules, accountsInGuest()),
+  vnc: () => runRules(vncRules, vncInGuest()),
+  power: () => runRules(powerRules, powerInGuest()),
+  environment: () => runRules(environmentRules, environmentInGuest()),
+};
+
+if (!existsSync('/run/latchkey-lab-guest')) throw new Error('this runs in a lab guest only');
+const run = contracts[process.argv[2] ?? ''];
+if (run === undefined) throw new Error(`name one of ${Object.keys(contracts).join(', ')}`);
+await run();
+process.exit(0);

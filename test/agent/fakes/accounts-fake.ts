@@ -1,0 +1,70 @@
+// Accounts of a fake machine, by the contract of the port. It knows passwords in clear and must never leave the tests.
+
+import type { Account, Accounts } from '../../../agent/ports/accounts.ts';
+import { Failure } from '../../../protocol/failure.ts';
+import { type FakeAccount, type FakeMachine, hashOf } from './machine-fake.ts';
+
+export function accountsFake(machine: FakeMachine, options: { administrator?: string } = {}): Accounts {
+  const { faults } = machine;
+  const call = <T>(name: string, act: () => T): Promise<T> => faults.around(`accounts.${name}`, act);
+  const entry = (account: Account): FakeAccount => {
+    const found = machine.accounts.get(account.name);
+    if (found === undefined) throw new Failure('ACCOUNT_NOT_FOUND', { account: account.name });
+    return found;
+  };
+  return {
+    resolve: (name) => call('resolve', () => resolve(machine, name, options.administrator)),
+    fingerprint: () =>
+      call('fingerprint', () =>
+        Object.fromEntries(
+          [...machine.accounts].map(([name, { uid, password, state, changes }]) => [
+            name,
+            hashOf(name, uid, password, state, changes),
+          ]),
+        ),
+      ),
+    setPassword: (account, password) =>
+      call('setPassword', () => {
+        refuseInTrouble(machine, account.name);
+        const found = machine.accounts.get(account.name);
+        if (found === undefined) throw new Failure('PASSWD_FAILED', { account: account.name, reason: 'missing' });
+        found.password = password.reveal();
+        // An account's own end is not the password program's business.
+        if (found.state !== 'expired') found.state = 'active';
+        found.changes += 1;
+      }),
+    accepts: (account, password) =>
+      call('accepts', () => {
+        const { state, password: stored } = entry(account);
+        return stored !== null && state !== 'locked' && stored === password.reveal();
+      }),
+    usable: (account) => call('usable', () => !['expired', 'must_change'].includes(entry(account).state)),
+  };
+}
+
+function resolve(machine: FakeMachine, name: string | null, administrator: string | undefined): Account {
+  const wanted = name ?? administrator;
+  const all = [...machine.accounts];
+  const [first] = all.filter(([found, { uid }]) => (wanted === undefined ? uid === 0 : found === wanted));
+  if (first === undefined) throw new Failure('ACCOUNT_NOT_FOUND', { account: wanted ?? null });
+  const [found, { uid, state }] = first;
+  const settled = wanted !== undefined && wanted === administrator;
+  if (!settled && all.filter(([, other]) => other.uid === uid).length > 1) {
+    throw new Failure('ACCOUNT_AMBIGUOUS', { account: wanted ?? null, uid });
+  }
+  return { name: found, uid, state: state === 'must_change' ? 'active' : state };
+}
+
+function refuseInTrouble({ diskTrouble, programTrouble }: FakeMachine, account: string): void {
+  if (diskTrouble === 'lock_held') throw new Failure('SHADOW_LOCKED', { account });
+  if (diskTrouble === 'read_only') throw new Failure('FS_READONLY');
+  if (diskTrouble === 'full') throw new Failure('DISK_FULL');
+  const reasons = {
+    echoes: 'echoed',
+    hangs: 'timeout',
+    asks_current: 'asks_current',
+    missing: 'missing',
+    refuses: 'policy',
+  };
+  if (programTrouble !== null) throw new Failure('PASSWD_FAILED', { account, reason: reasons[programTrouble] });
+}

@@ -1,0 +1,128 @@
+// The fakes keep the contracts that the real adapters keep.
+
+import { describe, it } from 'vitest';
+import { type AccountsSubject, accountsRules } from '../contracts/accounts.ts';
+import { drawSecret, type Rule } from '../contracts/contract.ts';
+import { type EnvironmentSubject, environmentRules } from '../contracts/environment.ts';
+import { type JournalSubject, journalRules } from '../contracts/journal.ts';
+import { type PowerSubject, powerRules } from '../contracts/power.ts';
+import { type VncSubject, vncRules } from '../contracts/vnc.ts';
+import { accountsFake } from './accounts-fake.ts';
+import { environmentFake } from './environment-fake.ts';
+import { openJournalFake } from './journal-fake.ts';
+import { FakeMachine } from './machine-fake.ts';
+import { powerFake } from './power-fake.ts';
+import { vncFake } from './vnc-fake.ts';
+
+function holds<S>(port: string, rules: readonly Rule<S>[], subject: () => S): void {
+  describe(`the fake ${port} keeps the contract`, () => {
+    for (const rule of rules) it(rule.title, () => rule.run(subject()));
+  });
+}
+
+holds('accounts', accountsRules, (): AccountsSubject => {
+  const machine = new FakeMachine();
+  return {
+    async given(accounts) {
+      machine.accounts.clear();
+      for (const [name, { uid, password, made }] of Object.entries(accounts)) {
+        const state = made ?? (password ? 'active' : 'no_password');
+        machine.accounts.set(name, { uid, state, password: password?.reveal() ?? null, changes: 0 });
+      }
+    },
+    accounts: (options) => accountsFake(machine, options),
+    async during(trouble, act) {
+      if (trouble === 'lock_held' || trouble === 'read_only' || trouble === 'full') machine.diskTrouble = trouble;
+      else machine.programTrouble = programTroubles[trouble];
+      await act();
+      machine.diskTrouble = null;
+      machine.programTrouble = null;
+    },
+    bytesGiven: async () => 0,
+  };
+});
+
+const programTroubles = {
+  program_echoes: 'echoes',
+  program_hangs: 'hangs',
+  program_asks_current: 'asks_current',
+  program_missing: 'missing',
+  program_refuses: 'refuses',
+} as const;
+
+holds('VNC', vncRules, (): VncSubject => {
+  const machine = new FakeMachine();
+  const reasons: Readonly<Record<string, string>> = {
+    folder_is_link: 'wrong_owner',
+    folder_writable: 'writable_by_others',
+    file_is_link: 'symlink',
+    file_of_other: 'wrong_owner',
+  };
+  return {
+    async given(setting, trouble) {
+      const password = drawSecret();
+      const source = password.reveal().slice(0, 8);
+      const kind = setting === 'account' ? 'account' : 'vncauth';
+      const unsafe = reasons[trouble ?? ''] ?? null;
+      const inline = setting === 'inline';
+      const unwritable = trouble === 'live_unwritable';
+      const gone = trouble === 'source_gone' ? { sourcePath: null } : {};
+      if (setting !== 'none')
+        machine.addVncServer({ kind, source, copies: setting === 'wrapper', inline, unsafe, unwritable, ...gone });
+      return { vnc: vncFake(machine), password };
+    },
+    async stop() {
+      for (const server of machine.vncServers) server.running = false;
+    },
+    async restart() {
+      machine.reboot();
+    },
+    factsOf: async () => ({ uid: 1000, mode: 0o600, bytes: 8 }),
+  };
+});
+
+holds('power', powerRules, (): PowerSubject => {
+  const machine = new FakeMachine();
+  return {
+    power(kind) {
+      machine.power = kind === 'normal' ? 'reboots' : 'denies';
+      return powerFake(machine);
+    },
+  };
+});
+
+holds('environment', environmentRules, (): EnvironmentSubject => {
+  const machine = new FakeMachine();
+  const facts = {
+    initrd: { initrd: true },
+    next_root: { nextRoot: true },
+    reboot_argument: { bootOverride: true },
+    other_marker: { marker: 'other' },
+    no_marker: { marker: 'missing' },
+  } as const;
+  return {
+    during(oddity, act) {
+      machine.facts = oddity === null ? {} : facts[oddity];
+      return act(environmentFake(machine));
+    },
+  };
+});
+
+holds('journal', journalRules, (): JournalSubject => {
+  const machine = new FakeMachine();
+  return {
+    async clear() {
+      machine.journal = Buffer.alloc(0);
+    },
+    open: (mode) => openJournalFake(machine, mode),
+    read: async () => Buffer.from(machine.journal),
+    async write(content) {
+      machine.journal = Buffer.from(content);
+    },
+    async whileUnsafe(act) {
+      machine.journalTrouble = 'unsafe';
+      await act();
+      machine.journalTrouble = null;
+    },
+  };
+});

@@ -1,0 +1,113 @@
+// The state of a fake machine: what lies on its disk and what runs on it. It outlives every fake port and every crash of
+// a process; a reboot gives it a new boot id and starts its VNC servers from their source files.
+
+import { createHmac } from 'node:crypto';
+import type { EnvironmentFacts } from '../../../agent/ports/environment.ts';
+import { Faults } from './faults.ts';
+
+/** A password program that does not do what it should. */
+export type ProgramTrouble = 'echoes' | 'hangs' | 'asks_current' | 'missing' | 'refuses';
+export type DiskTrouble = 'lock_held' | 'read_only' | 'full';
+
+export type FakeAccount = {
+  uid: number;
+  password: string | null;
+  state: 'active' | 'locked' | 'expired' | 'must_change' | 'no_password';
+  /** Grows with every change of the entry, as a new salt and date would. */
+  changes: number;
+};
+
+export type FakeVncServer = {
+  port: number;
+  kind: 'vncauth' | 'account';
+  running: boolean;
+  uid: number;
+  sourcePath: string | null;
+  /** The 8 bytes that count, as text; `null` for no file. */
+  source: string | null;
+  /** The copy that the running server reads; `null` where it reads the source itself. */
+  live: string | null;
+  /** Whether each start makes a copy. */
+  copies: boolean;
+  /** Its password stands in its arguments and overrides the file. */
+  inline: boolean;
+  /** Why its files must not be touched. */
+  unsafe: string | null;
+  /** The files may be read and not written. */
+  unwritable: boolean;
+  /** What probes meet instead of an answer. */
+  trouble: string | null;
+};
+
+export class FakeMachine {
+  readonly accounts = new Map<string, FakeAccount>();
+  readonly vncServers: FakeVncServer[] = [];
+  readonly faults: Faults;
+  /** The journal's bytes, as they are on the disk. */
+  journal = Buffer.alloc(0);
+  journalWriter = false;
+  journalTrouble: 'read_only' | 'full' | 'unsafe' | null = null;
+  programTrouble: ProgramTrouble | null = null;
+  diskTrouble: DiskTrouble | null = null;
+  /** `swallows` accepts the request and does nothing. */
+  power: 'reboots' | 'denies' | 'swallows' = 'reboots';
+  facts: Partial<EnvironmentFacts> = {};
+  readonly warnings: string[] = [];
+  boots = 1;
+  readonly #rebooted: (() => void)[] = [];
+
+  constructor() {
+    this.faults = new Faults(() => this.endProcess());
+    this.accounts.set('root', { uid: 0, password: null, state: 'no_password', changes: 0 });
+  }
+
+  get bootId(): string {
+    return `00000000-0000-4000-8000-${String(this.boots).padStart(12, '0')}`;
+  }
+
+  addVncServer(wishes: Partial<FakeVncServer> = {}): FakeVncServer {
+    const server: FakeVncServer = {
+      port: 5901,
+      kind: 'vncauth',
+      running: true,
+      uid: 1000,
+      sourcePath: '/home/ada/.vnc/passwd',
+      source: null,
+      live: null,
+      copies: true,
+      inline: false,
+      unsafe: null,
+      unwritable: false,
+      trouble: null,
+      ...wishes,
+    };
+    if (server.copies && server.live === null) server.live = server.source;
+    this.vncServers.push(server);
+    return server;
+  }
+
+  /** What a process held is let go; what it wrote stays. */
+  endProcess(): void {
+    this.journalWriter = false;
+  }
+
+  onReboot(told: () => void): void {
+    this.#rebooted.push(told);
+  }
+
+  reboot(): void {
+    this.boots += 1;
+    this.endProcess();
+    for (const server of this.vncServers) {
+      server.running = true;
+      server.live = server.copies ? server.source : null;
+    }
+    for (const told of this.#rebooted) told();
+  }
+}
+
+const KEY = 'the fakes have one key';
+
+export function hashOf(...parts: readonly (string | number | null)[]): string {
+  return createHmac('sha256', KEY).update(JSON.stringify(parts)).digest('base64url');
+}
