@@ -1,0 +1,63 @@
+// What the lab's own tests share: a guest that is gone when its test ends, and small ways to ask it things. It must
+// never hold a rule; those are in the tests.
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { expect, onTestFinished } from 'vitest';
+import { createGuest, type Guest, type GuestOptions } from './guest.ts';
+import type { Service } from './services.ts';
+
+export const SLEEPER: Service = { name: 'link', user: 'latchkey-agent', policy: 'always', argv: ['sleep', 'infinity'] };
+export const BOOT_ID = '/proc/sys/kernel/random/boot_id';
+
+export function canRead(path: string): boolean {
+  try {
+    readFileSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Enough to see a change; never the content. */
+export function digest(path: string): string {
+  return canRead(path) ? createHash('sha256').update(readFileSync(path)).digest('hex') : 'unreadable';
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+/** What a shell command of the guest prints; it must succeed and complain of nothing. */
+export async function output(guest: Guest, script: string, user = 'root'): Promise<string> {
+  const { code, stdout, stderr } = await guest.exec(['sh', '-c', script], { user });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return stdout.trim();
+}
+
+export async function untilListening(guest: Guest, port: number): Promise<void> {
+  const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  await until(async () => (await output(guest, `grep -c '${local} 00000000:0000 0A' /proc/net/tcp || true`)) === '1');
+}
+
+export type Wishes = Partial<GuestOptions> & { files?: Readonly<Record<string, string>> };
+
+/** A guest without VNC and with a sleeping link, unless wished otherwise; its files are there before its first boot. */
+export async function bootGuest(name: string, { files = {}, ...options }: Wishes = {}): Promise<Guest> {
+  const guest = createGuest({ services: [SLEEPER], vnc: false, ...options, name: `test-${name}-${process.pid}` });
+  onTestFinished(() => guest.destroy());
+  for (const [path, content] of Object.entries(files)) await guest.writeFile(path, content);
+  await guest.boot();
+  return guest;
+}
+
+export function shell(name: string, policy: Service['policy'], script: string): Service {
+  return { name, user: 'root', policy, argv: ['sh', script] };
+}

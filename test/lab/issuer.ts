@@ -1,0 +1,225 @@
+// A control plane of the test's own: real keys, real tokens, a real WebSocket, and no rule that would keep it from signing
+// what the product's signer refuses to sign. For what an agent must refuse although the signature is right.
+
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { canonicalBytes } from '../../protocol/canonical.ts';
+import { type SigningKey, signingKeyFromSeed, toBase64url } from '../../protocol/keys.ts';
+import { type Receipt, receipt as receiptSchema } from '../../protocol/receipt.ts';
+import { type RootPayload, signRoot } from '../../protocol/root.ts';
+import { type Ed25519Jwk, newId, parseSchema } from '../../protocol/schema.ts';
+import { enrol, hello, type Ready, ready as readySchema, type UpFrame } from '../../protocol/session.ts';
+import { onlyKey, payloadOf, signToken, verifyToken } from '../../protocol/token.ts';
+import type { TrustFile } from '../../protocol/trust.ts';
+
+const YEAR_S = 31_536_000;
+const nonce = () => toBase64url(randomBytes(32));
+const nowS = () => Math.floor(Date.now() / 1000);
+
+export type IssuerKeys = Readonly<{ root: SigningKey; command: SigningKey; session: SigningKey }>;
+
+export class Issuer {
+  readonly keys: IssuerKeys;
+  readonly root: RootPayload;
+  readonly agent = newId('agt', randomBytes);
+  readonly project = 'default';
+  readonly joinToken = `lkj_${nonce()}`;
+  readonly frames: UpFrame[] = [];
+  ek: Ed25519Jwk | undefined;
+  #server: WebSocketServer;
+  #socket: WebSocket | undefined;
+  #ctr = 0;
+  #woken: (() => void)[] = [];
+  #boots: string[] = [];
+  #synced = false;
+
+  private constructor(keys: IssuerKeys, server: WebSocketServer) {
+    this.keys = keys;
+    this.#server = server;
+    const entry = ({ jwk }: SigningKey) => ({ jwk, expires: nowS() + YEAR_S });
+    const role = ({ kid }: SigningKey) => ({ kids: [kid], threshold: 1 });
+    this.root = {
+      v: 1,
+      iss: newId('ins', randomBytes),
+      version: 1,
+      expires: nowS() + YEAR_S,
+      keys: Object.fromEntries(Object.values(keys).map((key) => [key.kid, entry(key)])),
+      roles: { root: role(keys.root), command: role(keys.command), session: role(keys.session) },
+      policy: { min_v: 1, cb: 'off', require_operator_proof: false },
+    };
+    server.on('connection', (socket) => this.#serve(socket));
+  }
+
+  static async start(): Promise<Issuer> {
+    const key = () => signingKeyFromSeed(randomBytes(32));
+    const [root, command, session] = await Promise.all([key(), key(), key()]);
+    const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+    await once(server, 'listening');
+    return new Issuer({ root, command, session }, server);
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** The trust file for a guest that reaches this issuer at `url`. */
+  async trust(url: string): Promise<TrustFile> {
+    return { v: 1, url: [url], ca_pem: '', root: await signRoot(this.root, [this.keys.root]) };
+  }
+
+  async stop(): Promise<void> {
+    for (const client of this.#server.clients) client.terminate();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  /** The first frame, of those that came and those to come, that fits. */
+  async frame<T extends UpFrame['t']>(t: T, fits: (frame: Extract<UpFrame, { t: T }>) => boolean = () => true) {
+    for (;;) {
+      const found = this.frames.find(
+        (frame): frame is Extract<UpFrame, { t: T }> => frame.t === t && fits(frame as never),
+      );
+      if (found) return found;
+      await new Promise<void>((resolve) => this.#woken.push(resolve));
+    }
+  }
+
+  /** Waits until the agent has caught up in a connection of that boot: 0 is the first. */
+  async connected(reboots: number): Promise<void> {
+    while (new Set(this.#boots).size <= reboots || !this.#synced) {
+      await new Promise<void>((resolve) => this.#woken.push(resolve));
+    }
+  }
+
+  /** Receipts of an operation so far, each verified with the executor's key. */
+  async receipts(op: string): Promise<readonly Receipt[]> {
+    const found: Receipt[] = [];
+    for (const frame of this.frames) {
+      if (frame.t !== 'receipt') continue;
+      const claimed = parseSchema(receiptSchema, payloadOf(frame.token));
+      if (claimed.op !== op || found.some(({ n }) => n === claimed.n)) continue;
+      found.push(parseSchema(receiptSchema, await this.#byExecutor(frame.token, 'lk-receipt+jws')));
+    }
+    return found;
+  }
+
+  /** Waits for the operation's end and returns its last receipt. */
+  async end(op: string): Promise<Receipt> {
+    for (;;) {
+      const last = (await this.receipts(op)).at(-1);
+      if (last && ['DONE', 'PARTIAL', 'FAILED', 'REFUSED', 'INTERRUPTED', 'CANCELLED'].includes(last.state))
+        return last;
+      await new Promise<void>((resolve) => this.#woken.push(resolve));
+    }
+  }
+
+  async prepare(account: string | null = null): Promise<Ready> {
+    await this.frame('synced');
+    const op = newId('op', randomBytes);
+    this.send({ t: 'prepare', op, account });
+    const { token } = await this.frame('ready', (frame) => frame.op === op);
+    return parseSchema(readySchema, await this.#byExecutor(token, 'lk-ready+jws'));
+  }
+
+  /** An ordinary intent for what was prepared; `changes` replace or add members, whatever they are. */
+  intent({ op }: Ready, changes: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+    return {
+      v: 1,
+      op,
+      project: this.project,
+      agent: this.agent,
+      method: 'online',
+      operator: 'test-operator',
+      nonce: nonce(),
+      not_after: nowS() + 900,
+      act: 'reset',
+      reboot: { kind: 'normal', grace_s: 0 },
+      ...changes,
+    };
+  }
+
+  /** Signs a command over an intent, with any members changed, and sends it. */
+  async command(
+    ready: Ready,
+    intent: object,
+    changes: Readonly<Record<string, unknown>> = {},
+    key = this.keys.command,
+  ): Promise<string> {
+    const payload = {
+      v: 1,
+      iss: this.root.iss,
+      aud: this.agent,
+      op: ready.op,
+      cn: ready.cn,
+      iat: nowS(),
+      exp: nowS() + 60,
+      root_ver: 1,
+      intent: toBase64url(canonicalBytes(intent)),
+      authz: { operator: 'test-operator', method: 'totp', at: nowS() },
+      ...changes,
+    };
+    const token = await signToken('lk-command+jws', payload, key);
+    this.send({ t: 'command', op: ready.op, token });
+    return token;
+  }
+
+  send(frame: object): void {
+    this.#socket?.send(JSON.stringify(frame));
+  }
+
+  #byExecutor(token: string, typ: 'lk-ready+jws' | 'lk-receipt+jws') {
+    const { ek } = this;
+    if (!ek) throw new Error('no executor is enrolled');
+    const { kid } = JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()) as { kid: string };
+    return verifyToken(token, typ, onlyKey(kid, ek)).then(({ payload }) => payload);
+  }
+
+  #serve(socket: WebSocket): void {
+    socket.on('message', (data) => void this.#take(socket, JSON.parse(String(data)) as UpFrame));
+    socket.send(JSON.stringify({ t: 'challenge', sn: nonce() }));
+  }
+
+  async #take(socket: WebSocket, frame: UpFrame): Promise<void> {
+    const session = (typ: 'lk-enrolled+jws' | 'lk-welcome+jws' | 'lk-ack+jws', payload: object) =>
+      signToken(typ, payload, this.keys.session);
+    if (frame.t === 'enrol') {
+      const asked = parseSchema(enrol, payloadOf(frame.token));
+      this.ek = asked.ek;
+      const answer = {
+        v: 1,
+        iss: this.root.iss,
+        agent: this.agent,
+        project: this.project,
+        nonce: asked.nonce,
+        now: nowS(),
+      };
+      socket.send(JSON.stringify({ t: 'enrolled', token: await session('lk-enrolled+jws', answer) }));
+    }
+    if (frame.t === 'hello') {
+      const { an, ctr, boot } = parseSchema(hello, payloadOf(frame.token));
+      this.#ctr = Math.max(this.#ctr, ctr) + 1;
+      const welcome = {
+        v: 1,
+        agent: this.agent,
+        an,
+        sid: nonce(),
+        version: 1,
+        now: nowS(),
+        min_root: 1,
+        ctr: this.#ctr,
+      };
+      this.#socket = socket;
+      this.#boots.push(boot);
+      this.#synced = false;
+      socket.send(JSON.stringify({ t: 'welcome', token: await session('lk-welcome+jws', welcome) }));
+    }
+    if (frame.t === 'receipt') {
+      const { op, n } = parseSchema(receiptSchema, payloadOf(frame.token));
+      socket.send(JSON.stringify({ t: 'ack', token: await session('lk-ack+jws', { v: 1, agent: this.agent, op, n }) }));
+    }
+    if (frame.t === 'synced') this.#synced = true;
+    this.frames.push(frame);
+    for (const wake of this.#woken.splice(0)) wake();
+  }
+}

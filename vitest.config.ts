@@ -1,0 +1,37 @@
+// Which tests there are and how each kind is run. `tidy` reads the sources, `unit` needs nothing but Node, `lab` starts
+// guests in namespaces: one file at a time, in processes of their own, with time enough to boot.
+
+import { defineConfig } from 'vitest/config';
+
+const LAB_TIMEOUT_MS = 120_000;
+const lab = ['test/lab/**/*.test.ts', 'test/**/*.lab.test.ts'];
+
+export default defineConfig({
+  test: {
+    // The last one prints the last line.
+    reporters: ['default', './test/reporter.ts'],
+    // A run that finds nothing to run has failed (this is the default; it must stay so).
+    passWithNoTests: false,
+    projects: [
+      { test: { name: 'tidy', include: ['test/tidy/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/{protocol,agent,control-plane}/**/*.test.ts'],
+          exclude: lab,
+          testTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          name: 'lab',
+          include: lab,
+          pool: 'forks',
+          fileParallelism: false,
+          testTimeout: LAB_TIMEOUT_MS,
+          hookTimeout: LAB_TIMEOUT_MS,
+        },
+      },
+    ],
+  },
+});
