@@ -2,14 +2,24 @@
 // says nothing of what is to be done that the intent does not say.
 
 import { COMMAND_TTL_S } from './limits.ts';
-import { agentId, bytes32, installationId, operationId, operatorName, sealedSecret, seconds, z } from './schema.ts';
+import {
+  agentId,
+  bytes32,
+  bytes64,
+  installationId,
+  operationId,
+  operatorName,
+  sealedSecret,
+  seconds,
+  z,
+} from './schema.ts';
 
 /** How the operator was verified. `session`: signed in, no factor; enough for a cancel and nothing else. */
 export const proofMethod = z.enum(['totp', 'key', 'session']);
 export type ProofMethod = z.infer<typeof proofMethod>;
 
 /** An Ed25519 signature over SHA-256(intent) by a registered key: a proof that others can check again. */
-export const keyProof = z.strictObject({ kid: bytes32, sig: z.string().check(z.regex(/^[A-Za-z0-9_-]{86}$/)) });
+export const keyProof = z.strictObject({ kid: bytes32, sig: bytes64 });
 export type KeyProof = z.infer<typeof keyProof>;
 
 export const command = z

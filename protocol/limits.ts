@@ -10,7 +10,7 @@ export const RECEIPT_BYTES_MAX = 4_096;
 /** Largest sealed secret (compact JWE), in ASCII bytes. */
 export const SEALED_BYTES_MAX = 1_024;
 /** Largest root document, in bytes of its JSON. */
-export const ROOT_BYTES_MAX = 33_792;
+export const ROOT_BYTES_MAX = 32_768;
 /** Deepest nesting of objects and arrays in a payload. */
 export const JSON_DEPTH_MAX = 6;
 

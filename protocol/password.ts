@@ -12,6 +12,9 @@ const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const DIGITS = '0123456789';
 const ALPHABET = LETTERS + DIGITS;
 
+/** A sound source fails a draw one time in four: this many in a row do not happen (2^-200), a broken source does. */
+const DRAWS_MAX = 100;
+
 /** Shortest account name that a password must not contain: shorter ones occur by chance. */
 const ACCOUNT_NAME_MIN = 3;
 
@@ -62,17 +65,24 @@ function classFault(text: string): PasswordFault | undefined {
  */
 export function generatePassword(length: number, randomBytes: (count: number) => Uint8Array): Secret {
   if (length < PASSWORD_BYTES_MIN || length > PASSWORD_BYTES_MAX) throw new RangeError('length');
-  for (;;) {
-    const characters = new Uint8Array(length);
-    let filled = 0;
-    while (filled < length) {
-      for (const byte of randomBytes(length)) {
-        if (filled === length || byte >= 256 - (256 % ALPHABET.length)) continue;
-        characters[filled] = ALPHABET.charCodeAt(byte % ALPHABET.length);
-        filled += 1;
-      }
-    }
-    const secret = Secret.ofBytes(characters);
+  for (let draw = 0; draw < DRAWS_MAX; draw += 1) {
+    const secret = Secret.ofBytes(drawCharacters(length, randomBytes));
     if (!vncAuthFault(secret)) return secret;
+    secret.wipe();
   }
+  throw new Error('the random source repeats itself');
+}
+
+function drawCharacters(length: number, randomBytes: (count: number) => Uint8Array): Uint8Array {
+  const characters = new Uint8Array(length);
+  let filled = 0;
+  for (let draw = 0; draw < DRAWS_MAX && filled < length; draw += 1) {
+    for (const byte of randomBytes(length)) {
+      if (filled === length || byte >= 256 - (256 % ALPHABET.length)) continue;
+      characters[filled] = ALPHABET.charCodeAt(byte % ALPHABET.length);
+      filled += 1;
+    }
+  }
+  if (filled < length) throw new Error('the random source repeats itself');
+  return characters;
 }

@@ -6,7 +6,17 @@ import { canonicalBytes, parseCanonical } from './canonical.ts';
 import { Failure } from './failure.ts';
 import { fromBase64url, publicKey, type SigningKey, thumbprint, toBase64url } from './keys.ts';
 import { ROOT_BYTES_MAX } from './limits.ts';
-import { bytes32, counter, ed25519Jwk, installationId, parseSchema, seconds, z } from './schema.ts';
+import {
+  bytes32,
+  bytes64,
+  counter,
+  type Ed25519Jwk,
+  ed25519Jwk,
+  installationId,
+  parseSchema,
+  seconds,
+  z,
+} from './schema.ts';
 import { checkHeader, type KeyLookup } from './token.ts';
 
 const role = z.strictObject({
@@ -41,7 +51,7 @@ export const signedRoot = z.strictObject({
     .array(
       z.strictObject({
         protected: z.string().check(z.regex(/^[A-Za-z0-9_-]{1,400}$/)),
-        signature: z.string().check(z.regex(/^[A-Za-z0-9_-]{86}$/)),
+        signature: bytes64,
       }),
     )
     .check(z.minLength(1), z.maxLength(16)),
@@ -60,7 +70,7 @@ export async function openRoot(document: unknown): Promise<RootPayload> {
 
 /**
  * The next root after `current`: exactly one version on, of the same installation, and signed by the threshold of both
- * versions over unique keys. Throws `ROOT_ROLLBACK`, `ROOT_THRESHOLD`, `ROOT_INVALID`.
+ * versions over unique keys. Throws `ROOT_ROLLBACK`, `ROOT_THRESHOLD`, `ROOT_INVALID`, `ISS_MISMATCH`.
  */
 export async function advanceRoot(current: RootPayload, document: unknown): Promise<RootPayload> {
   const { signed, root } = await readRoot(document);
@@ -109,6 +119,7 @@ async function readRoot(document: unknown): Promise<{ signed: SignedRoot; root: 
     if (JSON.stringify(document)?.length > ROOT_BYTES_MAX) throw new Failure('TOKEN_MALFORMED', { reason: 'size' });
     const signed = parseSchema(signedRoot, document);
     const root = parseSchema(rootPayload, parseCanonical(fromBase64url(signed.payload)));
+    for (const signature of signed.signatures) checkHeader(fromBase64url(signature.protected), 'lk-root+jws');
     await demandConsistent(root);
     return { signed, root };
   } catch (cause) {
@@ -140,14 +151,22 @@ async function demandThreshold(signed: SignedRoot, root: RootPayload, authority:
     const { kid } = checkHeader(fromBase64url(signature.protected), 'lk-root+jws');
     const key = kids.includes(kid) ? authority.keys[kid] : undefined;
     if (!key || valid.has(kid)) continue;
-    const holds = await flattenedVerify({ ...signature, payload: signed.payload }, await publicKey(key.jwk), {
-      algorithms: ['Ed25519'],
-    }).then(
-      () => true,
-      () => false,
-    );
-    if (holds) valid.add(kid);
+    if (await holds(signed, signature, key.jwk)) valid.add(kid);
   }
   if (valid.size < threshold)
     throw new Failure('ROOT_THRESHOLD', { version: root.version, need: threshold, have: valid.size });
+}
+
+/** Whether a signature over the document was made by that key. A key that the platform cannot use made none. */
+async function holds(
+  signed: SignedRoot,
+  signature: SignedRoot['signatures'][number],
+  jwk: Ed25519Jwk,
+): Promise<boolean> {
+  try {
+    await flattenedVerify({ ...signature, payload: signed.payload }, await publicKey(jwk), { algorithms: ['Ed25519'] });
+    return true;
+  } catch {
+    return false;
+  }
 }

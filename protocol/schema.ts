@@ -10,7 +10,10 @@ export { z };
 /** The value, or `SCHEMA_INVALID` naming the first field that is wrong (its path alone: never its content). */
 export function parseSchema<S extends z.core.$ZodType>(schema: S, value: unknown): z.core.output<S> {
   const result = z.safeParse(schema, value);
-  if (result.success) return result.data;
+  if (result.success) {
+    refusePrototypeMember(value);
+    return result.data;
+  }
   const issue = result.error.issues[0];
   throw new Failure('SCHEMA_INVALID', {
     field: issue ? issue.path.map(String).join('.').slice(0, 80) : '',
@@ -18,12 +21,29 @@ export function parseSchema<S extends z.core.$ZodType>(schema: S, value: unknown
   });
 }
 
+/**
+ * Refuses a member named `__proto__`, which `z.record` drops in silence where every other unknown name is refused. Called
+ * on values that met a strict schema, whose depth is therefore bounded.
+ */
+function refusePrototypeMember(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (Object.hasOwn(value, '__proto__')) {
+    throw new Failure('SCHEMA_INVALID', { field: '', reason: 'unrecognized_keys' });
+  }
+  for (const member of Object.values(value)) refusePrototypeMember(member);
+}
+
 export const text = (pattern: RegExp) => z.string().check(z.regex(pattern));
 /** Whole seconds since 1970-01-01T00:00:00Z. */
 export const seconds = z.int().check(z.nonnegative());
 export const counter = z.int().check(z.nonnegative());
-/** 32 bytes in base64url: a nonce, a SHA-256, a public key's coordinate. */
-export const bytes32 = text(/^[A-Za-z0-9_-]{43}$/);
+/**
+ * 32 bytes in base64url: a nonce, a SHA-256, a public key's coordinate. The last of 43 characters carries four bits, so it
+ * is one of sixteen: any other would spell the same bytes again, and one key could stand under several thumbprints.
+ */
+export const bytes32 = text(/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/);
+/** 64 bytes in base64url, in their one spelling: an Ed25519 signature. */
+export const bytes64 = text(/^[A-Za-z0-9_-]{85}[AQgw]$/);
 /** An id is its kind, an underscore and 130 bits in Crockford's base 32. */
 const id = (kind: string) => text(new RegExp(`^${kind}_[0-9a-hjkmnp-tv-z]{26}$`));
 export const operationId = id('op');

@@ -48,12 +48,17 @@ export async function sealSecret(
   const ephemeral = await sealingKeyFromSeed(randomBytes(32));
   const { op, agent, dir, slot } = context;
   const bytes = canonicalBytes({ op, agent, dir, slot, pw: secret.reveal() });
-  const sealed = await new CompactEncrypt(bytes)
-    .setProtectedHeader({ alg: 'ECDH-ES', enc: 'A256GCM', kid: await thumbprint(recipient), typ: 'lk-secret+jwe' })
-    .setKeyManagementParameters({ epk: ephemeral.privateKey })
-    .encrypt(await publicKey(recipient));
-  bytes.fill(0);
-  return sealed;
+  try {
+    return await new CompactEncrypt(bytes)
+      .setProtectedHeader({ alg: 'ECDH-ES', enc: 'A256GCM', kid: await thumbprint(recipient), typ: 'lk-secret+jwe' })
+      .setKeyManagementParameters({ epk: ephemeral.privateKey })
+      .encrypt(await publicKey(recipient));
+  } catch (cause) {
+    // The other points of small order: the platform refuses to derive a shared secret of zeros.
+    throw new Failure('UNSEAL_FAILED', { reason: 'recipient' }, cause);
+  } finally {
+    bytes.fill(0);
+  }
 }
 
 /** Opens a secret that must have been sealed to `key` for exactly `context`. Throws `ALG_REFUSED`, `UNSEAL_FAILED`. */
@@ -88,7 +93,8 @@ function checkSealedHeader(sealed: string, kid: string): void {
   if (sealed.length > SEALED_BYTES_MAX) throw new Failure('UNSEAL_FAILED', { reason: 'size' });
   let claimed: unknown;
   try {
-    claimed = parseCanonical(fromBase64url(sealed.split('.')[0] ?? ''));
+    const [first] = sealed.split('.').map(fromBase64url);
+    claimed = parseCanonical(first ?? new Uint8Array());
   } catch (cause) {
     throw new Failure('UNSEAL_FAILED', { reason: 'header' }, cause);
   }

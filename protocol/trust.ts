@@ -5,7 +5,14 @@ import { signedRoot } from './root.ts';
 import { parseSchema, z } from './schema.ts';
 
 /** `wss:` only, but for the loopback address, which needs consent in agent.json as well. */
-const address = z.string().check(z.maxLength(300), z.regex(/^wss?:\/\/[A-Za-z0-9.:[\]_-]+(\/[A-Za-z0-9._/-]*)?$/));
+const address = z
+  .string()
+  .check(
+    z.maxLength(300),
+    z.regex(
+      /^(wss:\/\/[A-Za-z0-9.:[\]_-]+|ws:\/\/(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?)(\/[A-Za-z0-9._/-]*)?$/,
+    ),
+  );
 
 export const trustFile = z.strictObject({
   v: z.literal(1),

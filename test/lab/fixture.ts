@@ -42,11 +42,6 @@ export async function output(guest: Guest, script: string, user = 'root'): Promi
   return stdout.trim();
 }
 
-export async function untilListening(guest: Guest, port: number): Promise<void> {
-  const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  await until(async () => (await output(guest, `grep -c '${local} 00000000:0000 0A' /proc/net/tcp || true`)) === '1');
-}
-
 export type Wishes = Partial<GuestOptions> & { files?: Readonly<Record<string, string>> };
 
 /** A guest without VNC and with a sleeping link, unless wished otherwise; its files are there before its first boot. */

@@ -88,6 +88,16 @@ export class Guest extends Power {
     return connectInside(await this.#door(), port);
   }
 
+  /** Waits until something listens on that port. It looks and does not connect: servers count connections. */
+  async untilListening(port: number): Promise<void> {
+    const local = `:${port.toString(16).toUpperCase().padStart(4, '0')} `;
+    const isListening = async () =>
+      (await this.exec(['cat', '/proc/net/tcp'])).stdout
+        .split('\n')
+        .some((line) => line.includes(local) && line.includes(' 00000000:0000 0A '));
+    while (!(await isListening())) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
   /** Replaces a file as a whole, in the running guest or on its disk. `owner` is NAME or NAME:GROUP. */
   async writeFile(path: string, content: string | Uint8Array, mode = 0o644, owner = 'root'): Promise<void> {
     const { uid, gid } = findOwner(this.accounts, owner);

@@ -1,7 +1,7 @@
 // The guest's one wire: what it reaches through it, and what it does not.
 import { createServer, type Socket } from 'node:net';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
-import { bootGuest, output, untilListening } from './fixture.ts';
+import { bootGuest, output } from './fixture.ts';
 import { destroyAll } from './guest.ts';
 import { FORWARD_PORT } from './services.ts';
 
@@ -34,7 +34,7 @@ describe('the network is one wire', () => {
     const guest = await bootGuest('wire');
     const fetch = async () => (await guest.exec(['python3', '-c', FETCH])).stdout.trim();
     guest.connectTo(await listen((socket) => socket.end('from outside')));
-    await untilListening(guest, FORWARD_PORT);
+    await guest.untilListening(FORWARD_PORT);
     expect(await fetch()).toBe('from outside');
     await guest.cutNetwork();
     expect(await fetch()).toBe('');
@@ -46,7 +46,7 @@ describe('the network is one wire', () => {
     const guest = await bootGuest('cutting');
     const opened = Promise.withResolvers<void>();
     guest.connectTo(await listen((socket) => socket.write('open\n', () => opened.resolve())));
-    await untilListening(guest, FORWARD_PORT);
+    await guest.untilListening(FORWARD_PORT);
     const child = await guest.spawn(['python3', '-c', FETCH]);
     const ended = new Promise((resolve) => child.once('close', resolve));
     await opened.promise;
@@ -60,7 +60,7 @@ describe('the network is one wire', () => {
     await guest.cutNetwork();
     await guest.exec(['/sbin/reboot']);
     await guest.waitForBoot(2);
-    await untilListening(guest, FORWARD_PORT);
+    await guest.untilListening(FORWARD_PORT);
     expect((await guest.exec(['python3', '-c', FETCH])).stdout.trim()).toBe('');
   });
 
@@ -79,7 +79,7 @@ describe('the network is one wire', () => {
   test('a test reaches a port of the guest', async () => {
     const guest = await bootGuest('inward');
     await guest.spawn(['python3', '-c', SHOUT]);
-    await untilListening(guest, 5999);
+    await guest.untilListening(5999);
     const socket = await guest.connect(5999);
     socket.write('hello');
     expect(await new Promise((resolve) => socket.once('data', (bytes) => resolve(String(bytes))))).toBe('HELLO');

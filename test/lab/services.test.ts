@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { unavailable } from '../requirements.ts';
-import { bootGuest, output, shell, until, untilListening } from './fixture.ts';
+import { bootGuest, output, shell, until } from './fixture.ts';
 import { createGuest, destroyAll } from './guest.ts';
 import { VNC_PORT } from './services.ts';
 
@@ -98,7 +98,7 @@ describe('accounts and files are as asked', () => {
     const guest = await bootGuest('vnc', { vnc: true });
     if (guest.vncPassword === undefined)
       unavailable(context, 'a VNC server', 'apt-get install tigervnc-standalone-server');
-    await untilListening(guest, VNC_PORT);
+    await guest.untilListening(VNC_PORT);
     const socket = await guest.connect(VNC_PORT);
     expect(await new Promise((resolve) => socket.once('data', (bytes) => resolve(String(bytes))))).toMatch(/^RFB 003/);
     socket.destroy();

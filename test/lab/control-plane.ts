@@ -1,0 +1,164 @@
+// The product's own control plane as a child process with a data folder of its own, and its command line as an operator
+// would use it. It can be killed and started again on the same folder and port.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { VmView } from '../../control-plane/api/schemas.ts';
+import { type Api, connectApi } from '../../control-plane/cli/client/api.ts';
+import type { Client } from '../../control-plane/cli/client/client.ts';
+import { randomKernel } from '../../control-plane/config/random-kernel.ts';
+import { Secret } from '../../protocol/secret.ts';
+import { AGENT_URL, type AttachedOptions, createAttachedGuest } from './enrolled.ts';
+import type { Guest } from './guest.ts';
+
+const PROGRAM = join(import.meta.dirname, '../../control-plane/main.ts');
+
+export type CommandResult = Readonly<{ code: number; stdout: string; stderr: string }>;
+
+export class ControlPlane {
+  readonly folder: string;
+  readonly data: string;
+  url = '';
+  /** What `serve` wrote to its standard error. */
+  log = '';
+  #listen: string;
+  #child: ChildProcess | undefined;
+
+  private constructor(folder: string, listen: string) {
+    this.folder = folder;
+    this.data = join(folder, 'data');
+    this.#listen = listen;
+  }
+
+  static async start({ listen = '127.0.0.1:0' }: { listen?: string } = {}): Promise<ControlPlane> {
+    const controlPlane = new ControlPlane(mkdtempSync(join(tmpdir(), 'latchkey-control-plane-')), listen);
+    await controlPlane.run();
+    return controlPlane;
+  }
+
+  get port(): number {
+    return Number(new URL(this.url).port);
+  }
+
+  /** Starts `serve`, on the port that it had before. */
+  async run(): Promise<void> {
+    const child = spawn(process.execPath, [PROGRAM, 'serve', '--data', this.data, '--listen', this.#listen, '--json'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: this.#environment(),
+    });
+    this.#child = child;
+    child.stderr.on('data', (chunk) => {
+      this.log += String(chunk);
+    });
+    const lines = createInterface({ input: child.stdout });
+    const ended = once(child, 'close').then(() => {
+      throw new Error(`latchkey serve ended: ${this.log.slice(-2000)}`);
+    });
+    ended.catch(() => undefined);
+    const listening = (async () => {
+      for await (const line of lines) {
+        const { event, url } = JSON.parse(line) as { event?: string; url?: string };
+        if (event === 'listening' && url) return url;
+      }
+      throw new Error('latchkey serve closed its output');
+    })();
+    this.url = await Promise.race([listening, ended]);
+    this.#listen = `127.0.0.1:${this.port}`;
+  }
+
+  /** SIGKILL to the whole program: what it had not made durable is lost. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  async stop(): Promise<void> {
+    await this.#end('SIGTERM');
+  }
+
+  async destroy(): Promise<void> {
+    await this.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Runs `latchkey` with these arguments against this control plane. */
+  async latchkey(argv: readonly string[], { input = '', state = 'state' } = {}): Promise<CommandResult> {
+    const child = spawn(process.execPath, [PROGRAM, ...argv], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: this.#environment(state),
+    });
+    child.stdin.end(input);
+    let [stdout, stderr] = ['', ''];
+    child.stdout.on('data', (chunk) => {
+      stdout += String(chunk);
+    });
+    child.stderr.on('data', (chunk) => {
+      stderr += String(chunk);
+    });
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code: code ?? -1, stdout, stderr };
+  }
+
+  /** A `latchkey` command that must succeed; its last JSON line. */
+  async must<T>(argv: readonly string[]): Promise<T> {
+    const { code, stdout, stderr } = await this.latchkey([...argv, '--json']);
+    if (code !== 0) throw new Error(`latchkey ${argv.join(' ')} ended with ${code}: ${stderr}`);
+    return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as T;
+  }
+
+  /** The API as the holder of an API key sees it: the installation's own, or an operator's. */
+  api(apiKey = readFileSync(join(this.data, 'api-key'), 'utf8').trim()): Api {
+    return connectApi({ url: new URL(this.url), apiKey: Secret.ofText(apiKey) });
+  }
+
+  client(apiKey?: string): Client {
+    return {
+      api: this.api(apiKey),
+      stateFolder: join(this.folder, 'state'),
+      randomBytes: randomKernel(),
+      now: () => new Date(),
+    };
+  }
+
+  /** Everything an image and a first boot need, as an image builder gets it. */
+  async attach(options: AttachedOptions): Promise<Guest> {
+    const file = join(this.folder, `trust-${options.name}.json`);
+    await this.must(['trust', 'export', '--agent-url', AGENT_URL, '-o', file]);
+    const { token } = await this.must<{ token: string }>(['token', 'create', '--name', options.name]);
+    return createAttachedGuest(
+      { port: this.port, trust: JSON.parse(readFileSync(file, 'utf8')), joinToken: token },
+      options,
+    );
+  }
+
+  /** Waits until the machine of that name is connected (or no longer is). */
+  async untilOnline(name: string, online = true): Promise<VmView> {
+    const api = this.api();
+    for (;;) {
+      const vm = await api.vm(name).catch(() => undefined);
+      if (vm?.online === online) return vm;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  #environment(state = 'state'): Record<string, string> {
+    return {
+      PATH: process.env['PATH'] ?? '',
+      HOME: this.folder,
+      LATCHKEY_DATA: this.data,
+      LATCHKEY_STATE: join(this.folder, state),
+      NO_COLOR: '1',
+    };
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const closed = once(child, 'close');
+    child.kill(signal);
+    await closed;
+  }
+}
