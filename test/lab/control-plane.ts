@@ -44,6 +44,19 @@ export class ControlPlane {
     return Number(new URL(this.url).port);
   }
 
+  /** The pids of `serve` and of every process that it started. */
+  pids(): number[] {
+    const family: number[] = [];
+    for (const queue = [this.#child?.pid ?? 0]; queue.length > 0; ) {
+      const pid = queue.shift() ?? 0;
+      family.push(pid);
+      queue.push(
+        ...readFileSync(`/proc/${pid}/task/${pid}/children`, 'ascii').trim().split(' ').filter(Boolean).map(Number),
+      );
+    }
+    return family;
+  }
+
   /** Starts `serve`, on the port that it had before. */
   async run(): Promise<void> {
     const child = spawn(process.execPath, [PROGRAM, 'serve', '--data', this.data, '--listen', this.#listen, '--json'], {

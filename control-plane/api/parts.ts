@@ -1,0 +1,22 @@
+// What the HTTP API is made of, handed in by the composition root.
+
+import type { Logger } from 'pino';
+import type { Installation } from '../config/installation.ts';
+import type { RandomBytes } from '../config/random-kernel.ts';
+import type { Gateway } from '../gateway/gateway.ts';
+import type { SignerClient } from '../signer/client.ts';
+import type { Store } from '../store/store.ts';
+
+export type ApiParts = Readonly<{
+  store: Store;
+  signer: SignerClient;
+  gateway: Pick<Gateway, 'switchboard' | 'nudge' | 'cancelAgain'>;
+  installation: Installation;
+  /** Where agents connect, and what they verify that place with. */
+  agentUrl: () => string;
+  caPem: string;
+  randomBytes: RandomBytes;
+  nowMs: () => number;
+  log: Logger;
+  requestsPerMinuteMax: number;
+}>;

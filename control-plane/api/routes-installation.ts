@@ -1,0 +1,149 @@
+// The routes of machines, join tokens, operators, the trust file, and the event streams.
+
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { Failure } from '../../protocol/failure.ts';
+import { sha256Text, toBase64url } from '../../protocol/keys.ts';
+import { newId } from '../../protocol/schema.ts';
+import { appendEvent } from '../store/events.ts';
+import { findJoinToken, insertJoinToken, listJoinTokens, markRevoked, stateOf } from '../store/join-tokens.ts';
+import { insertOperator, operatorExists } from '../store/operators.ts';
+import { busyVms, listVms } from '../store/vms.ts';
+import type { ApiParts } from './parts.ts';
+import { operatorOf } from './requests.ts';
+import { demandVm } from './routes-operations.ts';
+import {
+  joinTokenCreated,
+  joinTokenList,
+  joinTokenParams,
+  joinTokenRequest,
+  joinTokenView,
+  operatorCreated,
+  operatorRequest,
+  trustView,
+  vmList,
+  vmParams,
+  vmQuery,
+  vmView,
+  whoamiView,
+} from './schemas.ts';
+import { viewJoinToken, viewVm } from './views.ts';
+
+const PAGE = 100;
+const JOIN_TOKEN_TTL_S = 3_600;
+
+export function vmRoutes(root: FastifyInstance, parts: ApiParts): void {
+  const app = root.withTypeProvider<ZodTypeProvider>();
+  const { store, gateway } = parts;
+
+  app.get('/v1/vms', { schema: { querystring: vmQuery, response: { 200: vmList } } }, async ({ query }) => {
+    const limit = query.limit ?? PAGE;
+    const found = await listVms(store.db, { name: query.name, after: query.after, limit: limit + 1 });
+    const page = found.slice(0, limit);
+    const busy = await busyVms(
+      store.db,
+      page.map(({ id }) => id),
+    );
+    const items = page
+      .map((vm) => viewVm(vm, gateway.switchboard.isOnline(vm.id), busy.get(vm.id) ?? null))
+      .filter(({ online }) => query.online === undefined || String(online) === query.online);
+    return { items, next: found.length > limit ? (page.at(-1)?.id ?? null) : null };
+  });
+
+  app.get('/v1/vms/:vm', { schema: { params: vmParams, response: { 200: vmView } } }, async ({ params }) => {
+    const vm = await demandVm(parts, params.vm);
+    const busy = await busyVms(store.db, [vm.id]);
+    return viewVm(vm, gateway.switchboard.isOnline(vm.id), busy.get(vm.id) ?? null);
+  });
+}
+
+export function joinTokenRoutes(root: FastifyInstance, { store, randomBytes, nowMs }: ApiParts): void {
+  const app = root.withTypeProvider<ZodTypeProvider>();
+
+  app.post(
+    '/v1/join-tokens',
+    { schema: { body: joinTokenRequest, response: { 201: joinTokenCreated } } },
+    async (request, reply) => {
+      const [id, token, at] = [newId('tok', randomBytes), `lkj_${toBase64url(randomBytes(32))}`, nowMs()];
+      const expires_at = at + (request.body?.ttl_s ?? JOIN_TOKEN_TTL_S) * 1000;
+      const name = request.body?.name ?? null;
+      const created_by = operatorOf(request);
+      const sha256 = await sha256Text(token);
+      await store.write(async (trx) => {
+        const unused = { revoked_at: null, used_at: null, vm: null };
+        await insertJoinToken(trx, { id, sha256, name, created_by, created_at: at, expires_at, ...unused });
+        await appendEvent(trx, {
+          at,
+          vm: null,
+          op: null,
+          type: 'join_token.created',
+          data: { token: id, operator: created_by },
+        });
+      });
+      return reply.status(201).send({ id, token, name, expires_at: new Date(expires_at).toISOString() });
+    },
+  );
+
+  app.get('/v1/join-tokens', { schema: { response: { 200: joinTokenList } } }, async () => {
+    const now = nowMs();
+    return { items: (await listJoinTokens(store.db)).map((token) => viewJoinToken(token, now)) };
+  });
+
+  app.delete(
+    '/v1/join-tokens/:id',
+    { schema: { params: joinTokenParams, response: { 200: joinTokenView } } },
+    async (request) => {
+      const { id } = request.params;
+      const at = nowMs();
+      return store.write(async (trx) => {
+        const token = await findJoinToken(trx, id);
+        if (!token) throw new Failure('NOT_FOUND', { token: id });
+        const state = stateOf(token, at);
+        if (state === 'used') throw new Failure('STATE_CONFLICT', { token: id, state });
+        if (state === 'revoked') return viewJoinToken(token, at);
+        await markRevoked(trx, id, at);
+        await appendEvent(trx, {
+          at,
+          vm: null,
+          op: null,
+          type: 'join_token.revoked',
+          data: { token: id, operator: operatorOf(request) },
+        });
+        return viewJoinToken({ ...token, revoked_at: at }, at);
+      });
+    },
+  );
+}
+
+export function installationRoutes(root: FastifyInstance, parts: ApiParts): void {
+  const app = root.withTypeProvider<ZodTypeProvider>();
+  const { store, installation, randomBytes, nowMs } = parts;
+
+  app.post(
+    '/v1/operators',
+    { schema: { body: operatorRequest, response: { 201: operatorCreated } } },
+    async ({ body: { name } }, reply) => {
+      const api_key = `lk_${toBase64url(randomBytes(32))}`;
+      const keySha256 = await sha256Text(api_key);
+      await store.write(async (trx) => {
+        if (await operatorExists(trx, name)) throw new Failure('ALREADY_EXISTS', { operator: name });
+        await insertOperator(trx, name, keySha256, nowMs());
+        await appendEvent(trx, { at: nowMs(), vm: null, op: null, type: 'operator.created', data: { operator: name } });
+      });
+      return reply.status(201).send({ name, api_key });
+    },
+  );
+
+  app.get('/v1/trust', { schema: { response: { 200: trustView } } }, async () => ({
+    v: 1 as const,
+    url: [parts.agentUrl()],
+    ca_pem: parts.caPem,
+    root: installation.signedRoot,
+  }));
+
+  app.get('/v1/whoami', { schema: { response: { 200: whoamiView } } }, async (request) => ({
+    operator: operatorOf(request),
+    project: installation.project,
+    iss: installation.iss,
+  }));
+}

@@ -1,0 +1,144 @@
+// The routes of operations. Each finds, asks the submission to act, and shows what is now true.
+
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { Failure } from '../../protocol/failure.ts';
+import type { Operation } from '../core/operation.ts';
+import { findOperation, listOperations, receiptsOf } from '../store/operations.ts';
+import { findVm, type Vm } from '../store/vms.ts';
+import type { ApiParts } from './parts.ts';
+import { operatorOf, setTripwire } from './requests.ts';
+import {
+  emptyRequest,
+  intentRequest,
+  intentResponse,
+  type OperationView,
+  operationList,
+  operationParams,
+  operationQuery,
+  operationRequest,
+  operationView,
+  submitRequest,
+} from './schemas.ts';
+import { buildIntent, cancel, collect, createDraft, submit } from './submission.ts';
+import { viewOperation } from './views.ts';
+
+const PAGE = 100;
+
+export function operationRoutes(root: FastifyInstance, parts: ApiParts): void {
+  const app = root.withTypeProvider<ZodTypeProvider>();
+  const inTurn = turns();
+  setTripwire(root);
+
+  app.post(
+    '/v1/operations',
+    { schema: { body: operationRequest, response: { 201: operationView } } },
+    async (request, reply) => {
+      const vm = await demandVm(parts, request.body.vm);
+      const { op } = await createDraft(parts, vm, operatorOf(request), request.body);
+      return reply.status(201).send(await show(parts, op));
+    },
+  );
+
+  app.get(
+    '/v1/operations',
+    { schema: { querystring: operationQuery, response: { 200: operationList } } },
+    async ({ query }) => {
+      const limit = query.limit ?? PAGE;
+      const vm = query.vm === undefined ? undefined : (await demandVm(parts, query.vm)).id;
+      const found = await listOperations(parts.store.db, {
+        vm,
+        state: query.state,
+        before: query.before,
+        limit: limit + 1,
+      });
+      const items = found.slice(0, limit);
+      const next = found.length > limit ? (items.at(-1)?.op ?? null) : null;
+      return { items: await Promise.all(items.map((operation) => view(parts, operation))), next };
+    },
+  );
+
+  app.get(
+    '/v1/operations/:op',
+    { schema: { params: operationParams, response: { 200: operationView } } },
+    async ({ params }) => show(parts, params.op),
+  );
+
+  app.post(
+    '/v1/operations/:op/intent',
+    { schema: { params: operationParams, body: intentRequest, response: { 200: intentResponse } } },
+    (request) =>
+      inTurn(request.params.op, async () => {
+        const operation = await demandOperation(parts, request.params.op);
+        const vm = await demandVm(parts, operation.vm);
+        return buildIntent(parts, vm, operation, operatorOf(request), request.body);
+      }),
+  );
+
+  app.post(
+    '/v1/operations/:op/submit',
+    { schema: { params: operationParams, body: submitRequest, response: { 200: operationView } } },
+    (request) =>
+      inTurn(request.params.op, async () => {
+        const { op } = request.params;
+        await submit(parts, await demandOperation(parts, op), operatorOf(request), request.body);
+        return show(parts, op);
+      }),
+  );
+
+  app.post(
+    '/v1/operations/:op/cancel',
+    { schema: { params: operationParams, body: emptyRequest, response: { 200: operationView } } },
+    (request) =>
+      inTurn(request.params.op, async () => {
+        const { op } = request.params;
+        await cancel(parts, await demandOperation(parts, op), operatorOf(request));
+        return show(parts, op);
+      }),
+  );
+
+  app.post(
+    '/v1/operations/:op/collected',
+    { schema: { params: operationParams, body: emptyRequest, response: { 200: operationView } } },
+    async ({ params }) => {
+      await collect(parts, await demandOperation(parts, params.op));
+      return show(parts, params.op);
+    },
+  );
+}
+
+export async function demandVm({ store }: ApiParts, idOrName: string): Promise<Vm> {
+  const vm = await findVm(store.db, idOrName);
+  if (!vm) throw new Failure('NOT_FOUND', { vm: idOrName });
+  return vm;
+}
+
+export async function demandOperation({ store }: ApiParts, op: string): Promise<Operation> {
+  const operation = await findOperation(store.db, op);
+  if (!operation) throw new Failure('NOT_FOUND', { op });
+  return operation;
+}
+
+async function show(parts: ApiParts, op: string): Promise<OperationView> {
+  return view(parts, await demandOperation(parts, op));
+}
+
+async function view(parts: ApiParts, operation: Operation): Promise<OperationView> {
+  const vm = await demandVm(parts, operation.vm);
+  return viewOperation(operation, vm, await receiptsOf(parts.store.db, operation.op), parts.nowMs());
+}
+
+/** One request an operation at a time: of two submissions at once the second finds what the first did. */
+function turns(): <T>(op: string, work: () => Promise<T>) => Promise<T> {
+  const tails = new Map<string, Promise<unknown>>();
+  return (op, work) => {
+    const turn = (tails.get(op) ?? Promise.resolve()).then(work);
+    const tail = turn
+      .catch(() => undefined)
+      .then(() => {
+        if (tails.get(op) === tail) tails.delete(op);
+      });
+    tails.set(op, tail);
+    return turn;
+  };
+}

@@ -1,0 +1,351 @@
+// What the HTTP API takes and gives: one schema a body, strict both ways, shared by the server and its clients. No body
+// has, or may ever have, a place for a plaintext password.
+
+import { z } from 'zod';
+import { keyProof } from '../../protocol/command.ts';
+import { secretSource } from '../../protocol/intent.ts';
+import { states } from '../../protocol/lifecycle.ts';
+import { GRACE_S_MAX, INTENT_TTL_S_MAX } from '../../protocol/limits.ts';
+import { verified } from '../../protocol/receipt.ts';
+import { signedRoot } from '../../protocol/root.ts';
+import {
+  accountName,
+  agentId,
+  bootId,
+  bytes32,
+  compactToken,
+  counter,
+  ed25519Jwk,
+  operationId,
+  operatorName,
+  projectName,
+  sealedSecret,
+  vmId,
+  vncServerId,
+  x25519Jwk,
+} from '../../protocol/schema.ts';
+import { facts, readyVnc } from '../../protocol/session.ts';
+
+/** ISO 8601 in UTC. */
+const time = z.iso.datetime();
+const code = z.string().regex(/^[A-Z][A-Z0-9_]{1,40}$/);
+const shortText = z.string().max(200);
+
+/** A machine's name here: unique in its project, chosen at enrolment, at first the guest's host name. */
+export const vmName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/);
+/** A path's `{id|name}` of a machine. */
+export const vmParams = z.strictObject({ vm: z.string().min(1).max(80) });
+export const operationParams = z.strictObject({ op: operationId });
+export const joinTokenParams = z.strictObject({ id: z.string().regex(/^tok_[0-9a-hjkmnp-tv-z]{26}$/) });
+
+// Machines.
+
+export const vmView = z.strictObject({
+  id: vmId,
+  agent: agentId,
+  name: vmName,
+  project: projectName,
+  online: z.boolean(),
+  enrolled_at: time,
+  last_seen: time.nullable(),
+  boot: z.nullable(bootId),
+  agent_version: shortText.nullable(),
+  facts: z.nullable(facts),
+  /** Codes such as `CLONE_SUSPECTED` that someone should look at. */
+  flags: z.array(code),
+  labels: z.record(z.string(), z.string()),
+  ik: ed25519Jwk,
+  ek: ed25519Jwk,
+  /** The approved operation that is under way, if one is. */
+  busy: z.nullable(operationId),
+});
+export type VmView = z.infer<typeof vmView>;
+
+/** `GET /v1/vms` */
+export const vmQuery = z.strictObject({
+  name: vmName.optional(),
+  online: z.enum(['true', 'false']).optional(),
+  limit: z.coerce.number().int().min(1).max(500).optional(),
+  /** The last id of the page before. */
+  after: z.optional(vmId),
+});
+export const vmList = z.strictObject({ items: z.array(vmView), next: z.nullable(vmId) });
+export type VmList = z.infer<typeof vmList>;
+
+// Operations.
+
+const mode = z.enum(['generated', 'typed']);
+
+/** `POST /v1/operations`: a draft of what is to be reset. At least one of `account` and `vnc`. */
+export const operationRequest = z
+  .strictObject({
+    /** The id or name of a machine. */
+    vm: z.string().min(1).max(80),
+    account: z
+      .strictObject({
+        /** Absent or `null`: the default administrator. */
+        name: z.nullable(accountName).optional(),
+        unlock: z.boolean().optional(),
+        mode,
+      })
+      .optional(),
+    vnc: z
+      .strictObject({
+        /** Absent or `null`: the configured server, or the only one. */
+        server: z.nullable(vncServerId).optional(),
+        mode,
+        restart: z.boolean().optional(),
+      })
+      .optional(),
+    reboot: z.strictObject({ grace_s: z.number().int().min(0).max(GRACE_S_MAX).optional() }).optional(),
+    method: z.literal('online').optional(),
+  })
+  .refine(({ account, vnc }) => account !== undefined || vnc !== undefined, { path: ['account'] });
+export type OperationRequest = z.infer<typeof operationRequest>;
+
+export const receiptView = z.strictObject({
+  n: z.number().int().min(1),
+  state: z.enum(states),
+  code: code.nullable(),
+  at: time,
+  /** The receipt's signed detail: names, boot ids, a word of reason. */
+  detail: z.record(z.string(), z.unknown()),
+});
+export type ReceiptView = z.infer<typeof receiptView>;
+
+const sealedSecrets = z.strictObject({
+  account: z.optional(sealedSecret),
+  vnc: z.optional(sealedSecret),
+});
+
+export const operationView = z.strictObject({
+  op: operationId,
+  vm: vmId,
+  vm_name: vmName,
+  agent: agentId,
+  project: projectName,
+  act: z.literal('reset'),
+  state: z.enum(states),
+  ended: z.boolean(),
+  /** Whether an operator's proof was accepted, and when. */
+  approved: z.boolean(),
+  approved_at: time.nullable(),
+  /** Why it is in this state, where there is a reason; the sentence and the hint are that code's. */
+  code: code.nullable(),
+  sentence: z.string().nullable(),
+  hint: z.string().nullable(),
+  warnings: z.array(code),
+  /** The machine has not come back from its reboot in the usual time. */
+  overdue: z.boolean(),
+  /** What the agent last gave as a reason for not being ready. Moves nothing. */
+  reason: code.nullable(),
+  operator: operatorName,
+  /** The account: as asked for until the agent was ready, and from then on as the agent resolved it. */
+  account: z
+    .strictObject({
+      name: z.nullable(accountName),
+      uid: z.nullable(counter),
+      state: z.enum(['active', 'no_password', 'locked', 'expired']).nullable(),
+      /** Why the agent could not resolve the account. */
+      code: code.nullable(),
+      mode,
+      unlock: z.boolean(),
+    })
+    .nullable(),
+  vnc: z.strictObject({ server: z.nullable(vncServerId), mode, restart: z.boolean() }).nullable(),
+  /** The servers that the agent found when it was ready. */
+  vnc_servers: z.array(readyVnc),
+  /** The agent's signed `lk-ready+jws`, while it is alive: verify it with `ek` before sealing to its key. */
+  ready: z.nullable(compactToken),
+  ready_expires_at: time.nullable(),
+  ek: ed25519Jwk,
+  intent_hash: z.nullable(bytes32),
+  not_after: time.nullable(),
+  verified: z.nullable(verified),
+  boot_before: z.nullable(bootId),
+  boot_after: z.nullable(bootId),
+  grace_s: z.number().int().min(0),
+  grace_until: time.nullable(),
+  receipts: z.array(receiptView),
+  /** Generated secrets, sealed to the intent's recipient, until they are collected. */
+  sealed: sealedSecrets.nullable(),
+  collected: z.boolean(),
+  created_at: time,
+  updated_at: time,
+  ended_at: time.nullable(),
+});
+export type OperationView = z.infer<typeof operationView>;
+
+/** `GET /v1/operations` */
+export const operationQuery = z.strictObject({
+  vm: z.string().min(1).max(80).optional(),
+  state: z.enum(states).optional(),
+  limit: z.coerce.number().int().min(1).max(500).optional(),
+  /** The last id of the page before; newest come first. */
+  before: z.optional(operationId),
+});
+export const operationList = z.strictObject({ items: z.array(operationView), next: z.nullable(operationId) });
+export type OperationList = z.infer<typeof operationList>;
+
+const typedSecret = z.strictObject({ mode: z.literal('typed'), sealed: sealedSecret });
+const generatedSecret = z.strictObject({ mode: z.literal('generated'), recipient_jwk: x25519Jwk });
+const secretInput = z.discriminatedUnion('mode', [generatedSecret, typedSecret]);
+
+/** `POST /v1/operations/{op}/intent`: the slots are those of the draft, in the mode that the draft says. */
+export const intentRequest = z.strictObject({
+  account: z.strictObject({ secret: secretInput }).optional(),
+  vnc: z.strictObject({ secret: secretInput }).optional(),
+  /** How long the proof may wait for the machine, from now. */
+  valid_s: z.number().int().min(60).max(INTENT_TTL_S_MAX).optional(),
+});
+export type IntentRequest = z.infer<typeof intentRequest>;
+
+/** What a proof will cover, computed from the intent's very bytes. */
+export const intentSummary = z.strictObject({
+  vm_name: vmName,
+  agent: agentId,
+  operator: operatorName,
+  act: z.literal('reset'),
+  account: z
+    .strictObject({
+      name: z.nullable(accountName),
+      uid: z.nullable(counter),
+      secret: secretSource,
+      unlock: z.boolean(),
+    })
+    .nullable(),
+  vnc: z.strictObject({ server: z.nullable(vncServerId), secret: secretSource, restart: z.boolean() }).nullable(),
+  reboot: z.strictObject({ kind: z.literal('normal'), grace_s: z.number().int().min(0) }),
+  not_after: time,
+  /** Codes to show before the confirmation. */
+  warnings: z.array(code),
+});
+export type IntentSummary = z.infer<typeof intentSummary>;
+
+export const proofMethods = z.enum(['totp', 'key']);
+
+export const intentResponse = z.strictObject({
+  /** The intent's bytes, base64url. */
+  intent: z.string().regex(/^[A-Za-z0-9_-]+$/),
+  /** Base64url of SHA-256 of the bytes: a `key` proof signs these 32 bytes. */
+  intent_hash: bytes32,
+  summary: intentSummary,
+  /** What this operator may prove it with; empty where no factor is registered. */
+  methods: z.array(proofMethods),
+});
+export type IntentResponse = z.infer<typeof intentResponse>;
+
+/** `POST /v1/operations/{op}/submit` */
+export const submitRequest = z.discriminatedUnion('method', [
+  z.strictObject({ method: z.literal('totp'), code: z.string().regex(/^[0-9]{6}$/) }),
+  z.strictObject({ method: z.literal('key'), ...keyProof.shape }),
+]);
+export type SubmitRequest = z.infer<typeof submitRequest>;
+
+/** The body of POSTs that say everything in their path: nothing, or `{}`. */
+export const emptyRequest = z.strictObject({}).nullish();
+
+// Events.
+
+export const eventTypes = [
+  'operation.created',
+  'operation.state',
+  'operation.approved',
+  'operation.reason',
+  'operation.overdue',
+  'operation.warning',
+  'operation.collected',
+  'operation.alarm',
+  'vm.enrolled',
+  'vm.online',
+  'vm.offline',
+  'vm.facts',
+  'vm.flag',
+  'join_token.created',
+  'join_token.revoked',
+  'join_token.misused',
+  'operator.created',
+] as const;
+
+/** One line of history. Over SSE: `id:` its id, `event:` its type, `data:` this object. */
+export const eventView = z.strictObject({
+  id: z.number().int().min(1),
+  at: time,
+  vm: z.nullable(vmId),
+  op: z.nullable(operationId),
+  type: z.enum(eventTypes),
+  /** `operation.state`: `{from, state, code, n}`. Others: a few plain fields. */
+  data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+});
+export type EventView = z.infer<typeof eventView>;
+
+/**
+ * Where to go on reading; the header `Last-Event-ID` says the same and wins. Without either, an operation's stream starts
+ * at its first event and the other streams start with the next one.
+ */
+export const eventQuery = z.strictObject({ last_event_id: z.coerce.number().int().min(0).optional() });
+
+// Join tokens, operators, and the rest.
+
+/** `POST /v1/join-tokens` */
+export const joinTokenRequest = z
+  .strictObject({ name: vmName.optional(), ttl_s: z.number().int().min(1).max(3600).optional() })
+  .nullish();
+export type JoinTokenRequest = z.infer<typeof joinTokenRequest>;
+
+export const joinTokenCreated = z.strictObject({
+  id: z.string(),
+  /** Shown once, stored as its hash. */
+  token: z.string().regex(/^lkj_[A-Za-z0-9_-]{43}$/),
+  name: vmName.nullable(),
+  expires_at: time,
+});
+export type JoinTokenCreated = z.infer<typeof joinTokenCreated>;
+
+export const joinTokenView = z.strictObject({
+  id: z.string(),
+  name: vmName.nullable(),
+  created_at: time,
+  expires_at: time,
+  state: z.enum(['live', 'used', 'expired', 'revoked']),
+  used_at: time.nullable(),
+  vm: z.nullable(vmId),
+});
+export type JoinTokenView = z.infer<typeof joinTokenView>;
+export const joinTokenList = z.strictObject({ items: z.array(joinTokenView) });
+export type JoinTokenList = z.infer<typeof joinTokenList>;
+
+/** `POST /v1/operators`: a new API key. Its factor is registered on the host, with the signer. */
+export const operatorRequest = z.strictObject({ name: operatorName });
+export const operatorCreated = z.strictObject({
+  name: operatorName,
+  /** Shown once, stored as its hash. */
+  api_key: z.string().regex(/^lk_[A-Za-z0-9_-]{43}$/),
+});
+export type OperatorCreated = z.infer<typeof operatorCreated>;
+
+/** `GET /v1/trust`: what `trust.json` in a guest is made of. */
+export const trustView = z.strictObject({
+  v: z.literal(1),
+  url: z.array(z.string()),
+  ca_pem: z.string(),
+  root: signedRoot,
+});
+export type TrustView = z.infer<typeof trustView>;
+
+export const whoamiView = z.strictObject({ operator: operatorName, project: projectName, iss: z.string() });
+export type WhoamiView = z.infer<typeof whoamiView>;
+
+export const healthView = z.strictObject({ status: z.literal('ok'), version: z.string() });
+export type HealthView = z.infer<typeof healthView>;
+
+/** `application/problem+json` (RFC 9457). `title` and `hint` are the code's; `detail` names fields, never their values. */
+export const problem = z.strictObject({
+  type: z.string().regex(/^urn:latchkey:code:[A-Z][A-Z0-9_]+$/),
+  title: z.string(),
+  status: z.number().int(),
+  code,
+  detail: z.string(),
+  hint: z.string(),
+});
+export type Problem = z.infer<typeof problem>;

@@ -1,0 +1,70 @@
+// The HTTP server: limits, headers, errors and routes put together. Everything but the health check needs an API key, and
+// no response may be stored by anyone on the way.
+
+import helmet from '@fastify/helmet';
+import rateLimit from '@fastify/rate-limit';
+import fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify';
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
+import { Failure } from '../../protocol/failure.ts';
+import { FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT_MS } from '../../protocol/limits.ts';
+import type { Tls } from '../config/options.ts';
+import { VERSION } from '../version.ts';
+import type { ApiParts } from './parts.ts';
+import { sendProblem } from './problems.ts';
+import { readJson, requireKey } from './requests.ts';
+import { eventRoutes } from './routes-events.ts';
+import { installationRoutes, joinTokenRoutes, vmRoutes } from './routes-installation.ts';
+import { operationRoutes } from './routes-operations.ts';
+import { healthView } from './schemas.ts';
+
+const BODY_BYTES_MAX = FRAME_BYTES_MAX;
+/** A whole request must have arrived by then; event streams are answers and may last. */
+const REQUEST_TIMEOUT_MS = 30_000;
+
+export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<FastifyInstance> {
+  const app = fastify(serverOptions(tls)) as FastifyInstance;
+  app.server.headersTimeout = HANDSHAKE_TIMEOUT_MS;
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  app.setErrorHandler((error, request, reply) => sendProblem(parts.log, error as never, request, reply));
+  app.setNotFoundHandler(() => {
+    throw new Failure('NOT_FOUND');
+  });
+  readJson(app);
+  await app.register(helmet, {
+    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+    frameguard: { action: 'deny' },
+  });
+  await app.register(rateLimit, { max: parts.requestsPerMinuteMax, timeWindow: 60_000 });
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.header('cache-control', 'no-store');
+  });
+  const stop = new AbortController();
+  app.addHook('preClose', async () => stop.abort());
+  app.withTypeProvider<ZodTypeProvider>().get('/healthz', { schema: { response: { 200: healthView } } }, async () => ({
+    status: 'ok' as const,
+    version: VERSION,
+  }));
+  await app.register(async (closed) => {
+    requireKey(closed, parts.store.db);
+    vmRoutes(closed, parts);
+    joinTokenRoutes(closed, parts);
+    installationRoutes(closed, parts);
+    eventRoutes(closed, parts, stop.signal);
+    await closed.register(async (operations) => operationRoutes(operations, parts));
+  });
+  return app;
+}
+
+function serverOptions(tls: Tls | null): FastifyServerOptions {
+  const common = {
+    logger: false,
+    bodyLimit: BODY_BYTES_MAX,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 100 },
+  };
+  const http = { connectionsCheckingInterval: 1_000 };
+  if (!tls) return { ...common, http } as FastifyServerOptions;
+  return { ...common, https: { ...http, cert: tls.cert, key: tls.key, minVersion: 'TLSv1.3' } } as FastifyServerOptions;
+}

@@ -1,0 +1,81 @@
+// Server-sent events: the events table read forward from where the client stopped. Nothing is lost or said twice, because
+// the place is the event's id and the wake-up carries nothing.
+
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type EventScope, eventsAfter, lastEventId } from '../store/events.ts';
+import type { ApiParts } from './parts.ts';
+import { viewEvent } from './views.ts';
+
+const HEARTBEAT_MS = 15_000;
+/** Streams that may be open at a time. */
+export const STREAMS_MAX = 1_000;
+
+export type StreamStart = Readonly<{ lastEventId: number | null; fromFirst: boolean }>;
+
+/** Where to begin: the header is what browsers send when they reconnect, so it wins over the address. */
+export function streamStart(request: FastifyRequest, asked: number | undefined, fromFirst: boolean): StreamStart {
+  const header = request.headers['last-event-id'];
+  const fromHeader = typeof header === 'string' && /^[0-9]{1,15}$/.test(header) ? Number(header) : null;
+  return { lastEventId: fromHeader ?? asked ?? null, fromFirst };
+}
+
+/** Streams until the client goes or `stop` says so. */
+export async function streamEvents(
+  { store }: ApiParts,
+  reply: FastifyReply,
+  scope: EventScope,
+  { lastEventId: given, fromFirst }: StreamStart,
+  stop: AbortSignal,
+): Promise<void> {
+  // Read before the head is sent: what happens after a client sees the stream open is in the stream.
+  let id = given ?? (fromFirst ? 0 : await lastEventId(store.db));
+  const { raw } = reply;
+  const gone = new AbortController();
+  raw.on('close', () => gone.abort());
+  const signal = AbortSignal.any([gone.signal, stop]);
+  reply.hijack();
+  raw.writeHead(200, { ...plain(reply.getHeaders()), 'content-type': 'text/event-stream' });
+  raw.write(': latchkey\n\n');
+  while (!signal.aborted) {
+    const rings = store.bell.rings;
+    const events = await eventsAfter(store.db, scope, id);
+    for (const event of events) {
+      const text = `id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(viewEvent(event))}\n\n`;
+      if (!raw.write(text)) await drained(raw, signal);
+      id = event.id;
+    }
+    if (events.length === 0) await ringOrHeartbeat(store.bell, rings, signal, () => raw.write(': heartbeat\n\n'));
+  }
+  raw.end();
+}
+
+async function ringOrHeartbeat(
+  bell: ApiParts['store']['bell'],
+  rings: number,
+  signal: AbortSignal,
+  beat: () => void,
+): Promise<void> {
+  const timer = setInterval(beat, HEARTBEAT_MS);
+  await bell.next(rings, signal);
+  clearInterval(timer);
+}
+
+function drained(raw: FastifyReply['raw'], signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      raw.off('drain', done);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    raw.once('drain', done);
+    signal.addEventListener('abort', done, { once: true });
+  });
+}
+
+function plain(headers: ReturnType<FastifyReply['getHeaders']>): Record<string, string | string[]> {
+  return Object.fromEntries(
+    Object.entries(headers).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, Array.isArray(value) ? value : String(value)]],
+    ),
+  );
+}

@@ -1,0 +1,119 @@
+// Records as the API shows them. Pure; what is not shown here does not leave the store.
+
+import { codes, isCode } from '../../protocol/codes.ts';
+import { isEnd } from '../../protocol/lifecycle.ts';
+import { readyEndsAt } from '../core/due.ts';
+import type { Operation } from '../core/operation.ts';
+import type { StoredEvent } from '../store/events.ts';
+import { type JoinToken, stateOf } from '../store/join-tokens.ts';
+import type { StoredReceipt } from '../store/operations.ts';
+import type { Vm } from '../store/vms.ts';
+import type { EventView, JoinTokenView, OperationView, VmView } from './schemas.ts';
+
+const iso = (ms: number): string => new Date(ms).toISOString();
+const isoOrNull = (ms: number | null): string | null => (ms === null ? null : iso(ms));
+
+export function viewVm(vm: Vm, online: boolean, busy: string | null): VmView {
+  return {
+    id: vm.id,
+    agent: vm.agent,
+    name: vm.name,
+    project: vm.project,
+    online,
+    enrolled_at: iso(vm.enrolledAt),
+    last_seen: isoOrNull(vm.lastSeen),
+    boot: vm.boot,
+    agent_version: vm.agentVersion,
+    facts: vm.facts,
+    flags: [...vm.flags],
+    labels: { ...vm.labels },
+    ik: vm.ik,
+    ek: vm.ek,
+    busy,
+  };
+}
+
+export function viewOperation(
+  operation: Operation,
+  vm: Vm,
+  receipts: readonly StoredReceipt[],
+  now: number,
+): OperationView {
+  const { code, draft, ready, seen, intent } = operation;
+  const known = code !== null && isCode(code) ? codes[code] : null;
+  const readyUntil = ready === null ? null : readyEndsAt(ready.at);
+  const live = ready !== null && readyUntil !== null && now <= readyUntil;
+  return {
+    op: operation.op,
+    vm: operation.vm,
+    vm_name: vm.name,
+    agent: operation.agent,
+    project: operation.project,
+    act: 'reset',
+    state: operation.state,
+    ended: isEnd(operation.state),
+    approved: operation.approvedAt !== null,
+    approved_at: isoOrNull(operation.approvedAt),
+    code,
+    sentence: known?.sentence ?? null,
+    hint: known?.hint ?? null,
+    warnings: [...operation.warnings],
+    overdue: operation.overdue,
+    reason: operation.reason,
+    operator: operation.operator,
+    account: viewAccount(operation),
+    vnc: draft.vnc,
+    vnc_servers: [...(seen?.vnc ?? [])],
+    ready: live ? ready.token : null,
+    ready_expires_at: live ? iso(readyUntil) : null,
+    ek: vm.ek,
+    intent_hash: intent?.hash ?? null,
+    not_after: isoOrNull(intent && intent.notAfterS * 1000),
+    verified: operation.verified,
+    boot_before: operation.bootBefore,
+    boot_after: operation.bootAfter,
+    grace_s: draft.graceS,
+    grace_until: isoOrNull(operation.graceUntil),
+    receipts: receipts.map(({ n, state, code: receiptCode, at, detail }) => ({
+      n,
+      state: state as OperationView['state'],
+      code: receiptCode,
+      at: iso(at),
+      detail,
+    })),
+    sealed: operation.sealed === null ? null : { ...operation.sealed },
+    collected: operation.collectedAt !== null,
+    created_at: iso(operation.createdAt),
+    updated_at: iso(operation.updatedAt),
+    ended_at: isoOrNull(operation.endedAt),
+  };
+}
+
+function viewAccount({ draft, seen, account }: Operation): OperationView['account'] {
+  if (draft.account === null) return null;
+  const { name, unlock, mode } = draft.account;
+  return {
+    name: account ?? seen?.account?.name ?? name,
+    uid: seen?.account?.uid ?? null,
+    state: seen?.account?.state ?? null,
+    code: seen?.accountCode ?? null,
+    mode,
+    unlock,
+  };
+}
+
+export function viewEvent({ id, at, vm, op, type, data }: StoredEvent): EventView {
+  return { id, at: iso(at), vm, op, type: type as EventView['type'], data: { ...data } };
+}
+
+export function viewJoinToken(token: JoinToken, now: number): JoinTokenView {
+  return {
+    id: token.id,
+    name: token.name,
+    created_at: iso(token.created_at),
+    expires_at: iso(token.expires_at),
+    state: stateOf(token, now),
+    used_at: isoOrNull(token.used_at),
+    vm: token.vm,
+  };
+}

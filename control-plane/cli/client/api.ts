@@ -1,0 +1,112 @@
+// The control plane's HTTP API as functions: one for each request this program makes, with answers checked against the
+// server's own schemas. What it returns is still only the server's word: tokens and intents are verified elsewhere.
+
+import { z } from 'zod';
+import { Failure } from '../../../protocol/failure.ts';
+import {
+  type IntentRequest,
+  intentResponse,
+  joinTokenCreated,
+  joinTokenList,
+  type OperationRequest,
+  operationList,
+  operationView,
+  operatorCreated,
+  type SubmitRequest,
+  trustView,
+  vmList,
+  vmView,
+  whoamiView,
+} from '../../api/schemas.ts';
+import { readEvents } from './events.ts';
+import { type Connection, exchange, stream } from './http.ts';
+
+/** A line of history. Its types may grow, so an unknown one is no fault. */
+const event = z.object({
+  id: z.number(),
+  at: z.string(),
+  vm: z.string().nullable(),
+  op: z.string().nullable(),
+  type: z.string(),
+  data: z.record(z.string(), z.unknown()),
+});
+export type HistoryEvent = z.infer<typeof event>;
+
+export type OperationFilter = Readonly<{ vm?: string; state?: string; limit?: number }>;
+export type Api = ReturnType<typeof connectApi>;
+
+/** Most pages of a list that are read before this program stops asking. */
+const PAGES_MAX = 100;
+
+export function connectApi(connection: Connection) {
+  const get = async <S extends z.ZodObject>(schema: S, path: string, signal?: AbortSignal) =>
+    read(schema, await exchange(connection, { method: 'GET', path, ...(signal ? { signal } : {}) }));
+  const post = async <S extends z.ZodObject>(schema: S, path: string, body: unknown) =>
+    read(schema, await exchange(connection, { method: 'POST', path, body }));
+
+  return {
+    url: connection.url,
+    whoami: () => get(whoamiView, '/v1/whoami'),
+    vms: () => vmPages((path) => get(vmList, path)),
+    vm: (vm: string) => get(vmView, `/v1/vms/${encodeURIComponent(vm)}`),
+    operations: (filter: OperationFilter) => get(operationList, `/v1/operations${query(filter)}`),
+    operation: (op: string, signal?: AbortSignal) => get(operationView, operationPath(op), signal),
+    createOperation: (body: OperationRequest) => post(operationView, '/v1/operations', body),
+    intent: (op: string, body: IntentRequest) => post(intentResponse, `${operationPath(op)}/intent`, body),
+    submit: (op: string, body: SubmitRequest) => post(operationView, `${operationPath(op)}/submit`, body),
+    cancel: (op: string) => post(operationView, `${operationPath(op)}/cancel`, {}),
+    collected: (op: string) =>
+      exchange(connection, { method: 'POST', path: `${operationPath(op)}/collected`, body: {} }),
+    createJoinToken: (body: { name?: string; ttl_s?: number }) => post(joinTokenCreated, '/v1/join-tokens', body),
+    joinTokens: () => get(joinTokenList, '/v1/join-tokens'),
+    revokeJoinToken: (id: string) =>
+      exchange(connection, { method: 'DELETE', path: `/v1/join-tokens/${encodeURIComponent(id)}` }),
+    createOperator: (name: string) => post(operatorCreated, '/v1/operators', { name }),
+    trust: () => get(trustView, '/v1/trust'),
+    /** Raw events of one operation, from after `lastEventId`; what they mean is looked up in the operation itself. */
+    operationEvents: (op: string, lastEventId: string | null, signal?: AbortSignal) =>
+      readEvents(stream(connection, `${operationPath(op)}/events`, lastEventId, signal)),
+    /** Events of one machine, or of all. */
+    async *history(vm: string | null, lastEventId: string | null, signal?: AbortSignal): AsyncGenerator<HistoryEvent> {
+      const path = vm === null ? '/v1/events' : `/v1/vms/${encodeURIComponent(vm)}/events`;
+      for await (const { data } of readEvents(stream(connection, path, lastEventId, signal))) {
+        yield read(event, parse(data));
+      }
+    },
+  };
+}
+
+const operationPath = (op: string): string => `/v1/operations/${encodeURIComponent(op)}`;
+
+async function vmPages(page: (path: string) => Promise<z.infer<typeof vmList>>) {
+  const items: z.infer<typeof vmView>[] = [];
+  let after: string | null | undefined;
+  for (let pages = 0; pages < PAGES_MAX && after !== null; pages += 1) {
+    const answer = await page(`/v1/vms${query({ limit: 200, ...(after ? { after } : {}) })}`);
+    items.push(...answer.items);
+    after = answer.next;
+  }
+  return items;
+}
+
+function query(parameters: Readonly<Record<string, string | number | undefined>>): string {
+  const given = Object.entries(parameters).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, String(value)]],
+  );
+  return given.length === 0 ? '' : `?${new URLSearchParams(given)}`;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Failure('VERSION_UNSUPPORTED', { field: 'event' }, cause);
+  }
+}
+
+/** An answer of another shape comes from another version. Members that a newer server adds are let through. */
+function read<S extends z.ZodObject>(schema: S, value: unknown): z.infer<S> {
+  const result = schema.loose().safeParse(value);
+  if (result.success) return result.data as z.infer<S>;
+  throw new Failure('VERSION_UNSUPPORTED', { field: (result.error.issues[0]?.path ?? []).join('.').slice(0, 80) });
+}

@@ -1,0 +1,90 @@
+// `latchkey token`, `operator` and `trust`: what is needed around resets. `operator` works on the control plane's own host,
+// because factors are registered with the signer and never over the network.
+
+import type { Command } from 'commander';
+import { pathsIn } from '../config/paths.ts';
+import { adminClient } from '../signer/client.ts';
+import { type CommonOptions, onHost, onServer, withConnection, withJson } from './action.ts';
+import { seconds } from './commands-reset.ts';
+import { dataFolder } from './connection.ts';
+import { addOperator, type OperatorOptions } from './operator.ts';
+import { UsageError } from './prompts.ts';
+import { exportTrust, type TrustOptions } from './trust.ts';
+import { fields, table, writeJson, writeLine } from './view/text.ts';
+
+export function registerHostCommands(program: Command): void {
+  registerToken(program.command('token').description('join tokens, with which machines enrol'));
+  registerOperator(program.command('operator').description('people and programs that may reset (on this host)'));
+
+  const trust = program.command('trust').description('the trust file that is baked into images');
+  const command = withConnection(trust.command('export'))
+    .description('write trust.json: where the control plane is, its authority and its root (nothing secret)')
+    .option('--agent-url <address...>', 'where agents connect (wss://…), instead of what the control plane says')
+    .option('-o, --output <file>', 'file to write; standard output without it');
+  onServer<TrustOptions>(command, ({ api }, options) => exportTrust(api, options));
+}
+
+type CreateOptions = CommonOptions & Readonly<{ name?: string; ttl?: number }>;
+
+function registerToken(token: Command): void {
+  const create = withConnection(token.command('create'))
+    .description('a token for one machine; it is shown once')
+    .option('--name <name>', 'name of the machine; its host name without it')
+    .option('--ttl <seconds>', 'time to live, an hour at most', seconds(1, 3_600));
+  onServer<CreateOptions>(create, async ({ api }, { json, name, ttl }) => {
+    const body = { ...(name === undefined ? {} : { name }), ...(ttl === undefined ? {} : { ttl_s: ttl }) };
+    const created = await api.createJoinToken(body);
+    if (json) writeJson(created);
+    else {
+      writeLine(created.token);
+      writeLine(`Shown this once. It works for one machine until ${created.expires_at} (${created.id}).`);
+      writeLine('Put it into /etc/latchkey-agent/join-token of the machine.');
+    }
+  });
+
+  const list = withConnection(token.command('list')).description('tokens and what became of them');
+  onServer<CommonOptions>(list, async ({ api }, { json }) => {
+    const { items } = await api.joinTokens();
+    if (json) for (const item of items) writeJson(item);
+    else if (items.length === 0) writeLine('No join tokens.');
+    else {
+      const rows = items.map(({ id, name, state, expires_at, vm }) => [id, name ?? '', state, expires_at, vm ?? '']);
+      writeLine(table([['ID', 'NAME', 'STATE', 'EXPIRES', 'MACHINE'], ...rows]));
+    }
+  });
+
+  const revoke = withConnection(token.command('revoke')).description('make a token useless').argument('<id>');
+  onServer<CommonOptions>(revoke, async ({ api }, { json }, [id = '']) => {
+    await api.revokeJoinToken(id);
+    if (json) writeJson({ event: 'revoked', id });
+    else writeLine(`Revoked ${id}.`);
+  });
+}
+
+function registerOperator(operator: Command): void {
+  const add = withConnection(operator.command('add'))
+    .description('add an operator with a verification method and an API key, or a method to an operator')
+    .argument('<name>')
+    .option('--totp', 'an authenticator app (the default)')
+    .option('--key <file>', 'an Ed25519 key for automation: a JWK, of which the public half is registered')
+    .option('--generate-key <file>', 'make such a key, written to this file with mode 0600');
+  onServer<OperatorOptions>(add, (client, options, [name = '']) => {
+    const ways = [options.totp, options.key, options.generateKey].filter((way) => way !== undefined);
+    if (ways.length > 1) throw new UsageError('--totp, --key and --generate-key exclude each other');
+    return addOperator(client, name, options);
+  });
+
+  const list = withJson(operator.command('list')).description('operators and their verification methods');
+  onHost<Readonly<{ json?: boolean }>>(list, async ({ json }) => {
+    const { operators } = await adminClient(pathsIn(dataFolder()).adminSocket)('operator.list', {});
+    if (json) for (const entry of operators) writeJson(entry);
+    else if (operators.length === 0) writeLine('No operator has a verification method yet.');
+    else {
+      const pairs = operators.map(({ name, factors }) => {
+        const ways = factors.map(({ kind, kid }) => (kid === null ? kind : `${kind} ${kid}`));
+        return [name, ways.join(', ') || 'no verification method'] as const;
+      });
+      writeLine(fields(pairs));
+    }
+  });
+}

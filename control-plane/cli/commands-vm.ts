@@ -1,0 +1,109 @@
+// `latchkey vm`: which machines there are, what is known of one, and what happens on them.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Command } from 'commander';
+import { codes } from '../../protocol/codes.ts';
+import { Failure } from '../../protocol/failure.ts';
+import type { VmView } from '../api/schemas.ts';
+import { type CommonOptions, interruptible, onServer, withConnection } from './action.ts';
+import type { HistoryEvent } from './client/api.ts';
+import type { Client } from './client/client.ts';
+import { codeWithHint, fields, printable, table, writeJson, writeLine, writeNote } from './view/text.ts';
+
+const RETRY_MS = 2_000;
+
+export function registerVmCommands(program: Command): void {
+  const vm = program.command('vm').description('virtual machines with an agent');
+
+  const list = withConnection(vm.command('list')).description('all machines');
+  onServer<CommonOptions>(list, async ({ api }, { json }) => {
+    const machines = await api.vms();
+    if (json) for (const machine of machines) writeJson(machine);
+    else if (machines.length === 0) {
+      writeLine('No machines yet. Make a join token for one:  latchkey token create');
+    } else writeLine(table([HEAD, ...machines.map(row)]));
+  });
+
+  const show = withConnection(vm.command('show')).description('one machine').argument('<vm>', 'id or name');
+  onServer<CommonOptions>(show, async ({ api }, { json }, [name = '']) => {
+    const machine = await api.vm(name);
+    if (json) writeJson(machine);
+    else showMachine(machine);
+  });
+
+  const watch = withConnection(vm.command('watch'))
+    .description('what happens on one machine or on all, as it happens')
+    .argument('[vm]', 'id or name');
+  onServer<CommonOptions>(watch, (client, { json }, [name]) =>
+    interruptible((signal) => watchHistory(client, { vm: name ?? null, json: json ?? false, signal })),
+  );
+}
+
+/** Until Ctrl-C. A restart of the control plane is waited for. */
+async function watchHistory(
+  { api }: Client,
+  { vm, json, signal }: { vm: string | null; json: boolean; signal: AbortSignal },
+): Promise<void> {
+  const id = vm === null ? null : (await api.vm(vm)).id;
+  let lastEventId: string | null = null;
+  let away = false;
+  while (!signal.aborted) {
+    try {
+      for await (const event of api.history(id, lastEventId, signal)) {
+        lastEventId = String(event.id);
+        away = false;
+        if (json) writeJson(event);
+        else writeLine(historyLine(event));
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof Failure) || !codes[error.code].retry) throw error;
+      if (!away) writeNote(`${error.code} ${error.message} Trying again.`);
+      away = true;
+    }
+    await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+function historyLine({ at, type, vm, op, data }: HistoryEvent): string {
+  const about = Object.entries(data).flatMap(([name, value]) => (value === null ? [] : [`${name}=${String(value)}`]));
+  return printable([at, type, vm ?? '', op ?? '', ...about].filter((part) => part !== '').join('  '));
+}
+
+const HEAD = ['NAME', 'STATUS', 'SYSTEM', 'AGENT', 'LAST SEEN', 'FLAGS', 'ID'];
+
+function row({ name, online, busy, facts, agent_version, last_seen, flags, id }: VmView): string[] {
+  const status = `${online ? 'online' : 'offline'}${busy ? ', busy' : ''}`;
+  return [name, status, facts?.os ?? '', agent_version ?? '', last_seen ?? 'never', flags.join(' '), id];
+}
+
+function showMachine(machine: VmView): void {
+  const { facts } = machine;
+  const known: (readonly [string, string])[] = facts
+    ? [
+        ['host name', facts.hostname],
+        ['system', `${facts.os}, kernel ${facts.kernel}, ${facts.arch}`],
+        ['virtualisation', facts.virtualisation],
+        ['memory', `${Math.round(facts.memory_bytes / 2 ** 20)} MiB`],
+      ]
+    : [];
+  writeLine(
+    fields([
+      ['name', machine.name],
+      ['id', machine.id],
+      ['status', machine.online ? 'online' : 'offline'],
+      ['operation', machine.busy ?? 'none under way'],
+      ...known,
+      ['agent', `${machine.agent} ${machine.agent_version ?? ''}`],
+      ['enrolled', machine.enrolled_at],
+      ['last seen', machine.last_seen ?? 'never'],
+      [
+        'labels',
+        Object.entries(machine.labels)
+          .map(([name, value]) => `${name}=${value}`)
+          .join(' ') || 'none',
+      ],
+    ]),
+  );
+  for (const flag of machine.flags) writeLine(`Look at this: ${codeWithHint(flag)}`);
+}

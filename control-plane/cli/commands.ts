@@ -1,0 +1,24 @@
+// Every command of `latchkey` that talks to a running control plane. Adds them to a program; starting and stopping the
+// control plane itself is not theirs.
+
+import type { Command } from 'commander';
+import { registerHostCommands } from './commands-host.ts';
+import { registerOperationCommands } from './commands-operation.ts';
+import { registerResetCommands } from './commands-reset.ts';
+import { registerVmCommands } from './commands-vm.ts';
+import { EXIT } from './exit-codes.ts';
+
+export function registerCommands(program: Command): void {
+  const before = program.commands.length;
+  registerVmCommands(program);
+  registerResetCommands(program);
+  registerOperationCommands(program);
+  registerHostCommands(program);
+  for (const command of program.commands.slice(before)) exitOnMisuse(command);
+}
+
+/** commander ends with 1 on a wrong option, which here means that an operation failed. */
+function exitOnMisuse(command: Command): void {
+  command.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : EXIT.usage));
+  for (const child of command.commands) exitOnMisuse(child);
+}

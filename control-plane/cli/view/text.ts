@@ -1,0 +1,84 @@
+// Text for terminals and for scripts: what comes from machines and servers is stripped of control characters before a
+// person sees it, colours only repeat what words say, and JSON is one object a line.
+
+import { type InspectColor, styleText } from 'node:util';
+import { codes, isCode } from '../../../protocol/codes.ts';
+import { Failure } from '../../../protocol/failure.ts';
+
+/** Without control, format and line-separating characters, so that a name cannot draw on the terminal. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\ufffd');
+}
+
+/** Coloured where standard output is a terminal that wants it (`NO_COLOR` is respected). */
+export function paint(color: InspectColor, text: string): string {
+  return styleText(color, text, { stream: process.stdout });
+}
+
+export function writeLine(text = ''): void {
+  process.stdout.write(`${text}\n`);
+}
+
+export function writeJson(value: object): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+/** Beside the output: for people, also where the output goes into a file. */
+export function writeNote(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** The one line in which every command reports an error. */
+export function errorLine(failure: Failure): string {
+  const detail = printable(detailText(failure));
+  return `latchkey: ${failure.code} ${failure.message}${detail === '' ? '' : ` (${detail})`} — ${failure.hint}`;
+}
+
+export function errorJson(failure: Failure): object {
+  return {
+    event: 'error',
+    code: failure.code,
+    sentence: failure.message,
+    detail: detailText(failure),
+    hint: failure.hint,
+  };
+}
+
+function detailText({ details }: Failure): string {
+  return Object.entries(details)
+    .map(([name, value]) => (name === 'detail' ? String(value) : `${name}: ${value}`))
+    .join(', ');
+}
+
+/** A code with its sentence; of a newer server, the code alone. */
+export function codeText(code: string): string {
+  return isCode(code) ? `${code}: ${codes[code].sentence}` : printable(code);
+}
+
+export function codeWithHint(code: string): string {
+  return isCode(code) ? `${codeText(code)} ${codes[code].hint}` : printable(code);
+}
+
+/** An error as the failure to report: a defect becomes `INTERNAL` and is never shown as a stack. */
+export function asFailure(error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  return new Failure('INTERNAL', { reason: error instanceof Error ? error.message.slice(0, 200) : 'unknown' }, error);
+}
+
+/** Columns as wide as their content. The first row is the head. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const clean = rows.map((row) => row.map(printable));
+  const widths = (clean[0] ?? []).map((_, column) => Math.max(...clean.map((row) => (row[column] ?? '').length)));
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd();
+  return clean.map((row, index) => (index === 0 ? paint('dim', line(row)) : line(row))).join('\n');
+}
+
+/** `name  value` lines. */
+export function fields(pairs: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...pairs.map(([name]) => name.length));
+  return pairs.map(([name, value]) => `${paint('dim', name.padEnd(width))}  ${printable(value)}`).join('\n');
+}

@@ -1,0 +1,59 @@
+// Files of the data folder: private, and whole or absent. A file appears under its name only after its bytes and its
+// folder are on the disk. What the system says of a path becomes `PATH_UNWRITABLE`, with the cause kept.
+
+import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { Failure } from '../../protocol/failure.ts';
+
+/** Makes a folder that only its owner may enter, its parents included. */
+export function makePrivateFolder(path: string): void {
+  atTheEdge(path, () => {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    chmodSync(path, 0o700);
+  });
+}
+
+/** Writes under another name, syncs, renames, and syncs the folder. */
+export function writePrivateFile(path: string, text: string): void {
+  atTheEdge(path, () => {
+    const fresh = `${path}.new`;
+    const fd = openSync(fresh, 'w', 0o600);
+    try {
+      writeSync(fd, text);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(fresh, path);
+    syncFolder(dirname(path));
+  });
+}
+
+/** The file's text, or `null` where there is none. */
+export function readIfThere(path: string): string | null {
+  return atTheEdge(path, () => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+      throw error;
+    }
+  });
+}
+
+function syncFolder(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function atTheEdge<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    throw new Failure('PATH_UNWRITABLE', { path, reason: (cause as NodeJS.ErrnoException).code ?? 'error' }, cause);
+  }
+}

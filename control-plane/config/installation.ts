@@ -1,0 +1,162 @@
+// The installation in a data folder: made at the first start, opened at every other. `installation.json` is written last
+// and says that all of it is there; a first start that was cut off is carried on by the next one with the keys it made.
+
+import { readdirSync } from 'node:fs';
+import { z } from 'zod';
+import type { JsonValue } from '../../protocol/canonical.ts';
+import { codeOf, Failure } from '../../protocol/failure.ts';
+import { fromBase64url, type SigningKey, signingKeyFromSeed, toBase64url } from '../../protocol/keys.ts';
+import { openRoot, type RootPayload, type SignedRoot, signedRoot, signRoot } from '../../protocol/root.ts';
+import { installationId, newId, parseSchema, projectName } from '../../protocol/schema.ts';
+import { WIRE_VERSION_MIN } from '../../protocol/version.ts';
+import { makePrivateFolder, readIfThere, writePrivateFile } from './files.ts';
+import type { Paths } from './paths.ts';
+import type { RandomBytes } from './random-kernel.ts';
+
+const YEAR_S = 365 * 24 * 3_600;
+const PROJECT = 'default';
+/** This program is not older than that. */
+const CLOCK_FLOOR = Date.UTC(2026, 0, 1);
+/** What a first start may have left behind; anything else in the folder belongs to someone else. */
+const OWN_NAMES =
+  /^(lock(-journal)?|(installation\.json|api-key|address)(\.new)?|keys|trust|gateway|signer|latchkey\.db(-wal|-shm|-journal)?)$/;
+
+const record = z.strictObject({
+  v: z.literal(1),
+  iss: installationId,
+  project: projectName,
+  created_at: z.iso.datetime(),
+});
+
+export type Installation = Readonly<{ iss: string; project: string; root: RootPayload; signedRoot: SignedRoot }>;
+export type Surroundings = Readonly<{ randomBytes: RandomBytes; nowMs: () => number }>;
+
+/** A folder that this program may use: made private, or refused where it holds somebody else's files. */
+export function claimFolder(paths: Paths): void {
+  if (readIfThereFolder(paths.data).some((name) => !OWN_NAMES.test(name)) && readIfThere(paths.installation) === null) {
+    throw new Failure('CONFIG_INVALID', { field: 'data', reason: 'folder_not_empty' });
+  }
+  makePrivateFolder(paths.data);
+}
+
+/** Opens the installation or makes it; throws `CONFIG_INVALID`, `CLOCK_WRONG` or `PATH_UNWRITABLE`. */
+export async function openInstallation(paths: Paths, around: Surroundings): Promise<Installation> {
+  const nowMs = around.nowMs();
+  if (nowMs < CLOCK_FLOOR) throw new Failure('CLOCK_WRONG', { now: new Date(nowMs).toISOString() });
+  const text = readIfThere(paths.installation);
+  if (text === null) return createInstallation(paths, around);
+  const known = record.safeParse(parseJson(text, 'installation.json'));
+  if (!known.success) {
+    const field = known.error.issues[0]?.path.map(String).join('.') ?? '';
+    throw new Failure('CONFIG_INVALID', { file: 'installation.json', field });
+  }
+  const { iss, project, created_at } = known.data;
+  if (nowMs < Date.parse(created_at)) throw new Failure('CLOCK_WRONG', { created_at });
+  const { root, signed } = await readTrustRoot(paths);
+  if (root.iss !== iss) throw new Failure('CONFIG_INVALID', { file: 'trust/root.json', field: 'iss' });
+  return { iss, project, root, signedRoot: signed };
+}
+
+async function createInstallation(paths: Paths, around: Surroundings): Promise<Installation> {
+  for (const folder of [paths.rootKeyFolder, paths.trustFolder, paths.gatewayFolder, paths.signerFolder]) {
+    makePrivateFolder(folder);
+  }
+  if (readIfThere(paths.apiKey) === null) {
+    writePrivateFile(paths.apiKey, `lk_${toBase64url(around.randomBytes(32))}\n`);
+  }
+  if (readIfThere(paths.trustRoot) === null) await createTrustRoot(paths, around);
+  const { root, signed } = await readTrustRoot(paths);
+  const created_at = new Date(around.nowMs()).toISOString();
+  writePrivateFile(paths.installation, `${JSON.stringify({ v: 1, iss: root.iss, project: PROJECT, created_at })}\n`);
+  return { iss: root.iss, project: PROJECT, root, signedRoot: signed };
+}
+
+/** A 1-of-1 root; `latchkey keys ceremony` moves it to offline keys. */
+async function createTrustRoot(paths: Paths, { randomBytes, nowMs }: Surroundings): Promise<void> {
+  const rootKey = await createKey(paths.rootKey, randomBytes);
+  const commandKey = await createKey(paths.commandKey, randomBytes);
+  const sessionKey = await createKey(paths.sessionKey, randomBytes);
+  const expires = Math.floor(nowMs() / 1000) + YEAR_S;
+  const role = ({ kid }: SigningKey) => ({ kids: [kid], threshold: 1 });
+  const root: RootPayload = {
+    v: 1,
+    iss: newId('ins', randomBytes),
+    version: 1,
+    expires,
+    keys: Object.fromEntries([rootKey, commandKey, sessionKey].map(({ kid, jwk }) => [kid, { jwk, expires }])),
+    roles: { root: role(rootKey), command: role(commandKey), session: role(sessionKey) },
+    policy: { min_v: WIRE_VERSION_MIN, cb: 'off', require_operator_proof: false },
+  };
+  writePrivateFile(paths.trustRoot, `${JSON.stringify(await signRoot(root, [rootKey]))}\n`);
+}
+
+/** The key in that file, made where there is none yet. */
+async function createKey(path: string, randomBytes: RandomBytes): Promise<SigningKey> {
+  if (readIfThere(path) === null) {
+    writePrivateFile(path, `${JSON.stringify({ v: 1, seed: toBase64url(randomBytes(32)) })}\n`);
+  }
+  return readKey(path);
+}
+
+const keyFile = z.strictObject({ v: z.literal(1), seed: z.string().regex(/^[A-Za-z0-9_-]{43}$/) });
+
+/** Reads a private key that must be there. */
+export async function readKey(path: string): Promise<SigningKey> {
+  const text = readIfThere(path);
+  if (text === null) throw new Failure('CONFIG_INVALID', { file: path, reason: 'missing' });
+  const parsed = keyFile.safeParse(parseJson(text, path));
+  if (!parsed.success) throw new Failure('CONFIG_INVALID', { file: path, field: 'seed' });
+  const seed = fromBase64url(parsed.data.seed);
+  const key = await signingKeyFromSeed(seed);
+  seed.fill(0);
+  return key;
+}
+
+/** The newest root; `CONFIG_INVALID` where it is missing or does not hold. */
+export async function readTrustRoot(paths: Paths): Promise<{ root: RootPayload; signed: SignedRoot }> {
+  const text = readIfThere(paths.trustRoot);
+  if (text === null) throw new Failure('CONFIG_INVALID', { file: 'trust/root.json', reason: 'missing' });
+  const document = parseJson(text, 'trust/root.json');
+  try {
+    return { root: await openRoot(document), signed: parseSchema(signedRoot, document) };
+  } catch (cause) {
+    throw new Failure('CONFIG_INVALID', { file: 'trust/root.json', reason: codeOf(cause) ?? 'error' }, cause);
+  }
+}
+
+function parseJson(text: string, file: string): JsonValue {
+  try {
+    return JSON.parse(text) as JsonValue;
+  } catch (cause) {
+    throw new Failure('CONFIG_INVALID', { file, reason: 'json' }, cause);
+  }
+}
+
+function readIfThereFolder(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch (cause) {
+    const reason = (cause as NodeJS.ErrnoException).code ?? 'error';
+    if (reason === 'ENOENT') return [];
+    throw new Failure('PATH_UNWRITABLE', { path, reason }, cause);
+  }
+}
+
+/** What the signer needs: its key, which the root must name for commands, and the root. */
+export async function openInstallationKeys(paths: Paths): Promise<{ commandKey: SigningKey; root: RootPayload }> {
+  const { root } = await readTrustRoot(paths);
+  const commandKey = await readKey(paths.commandKey);
+  demandRole(root, 'command', commandKey, paths.commandKey);
+  return { commandKey, root };
+}
+
+/** The gateway's key, which the root must name for sessions. */
+export async function openSessionKey(paths: Paths, root: RootPayload): Promise<SigningKey> {
+  const key = await readKey(paths.sessionKey);
+  demandRole(root, 'session', key, paths.sessionKey);
+  return key;
+}
+
+function demandRole(root: RootPayload, role: 'command' | 'session', { kid }: SigningKey, file: string): void {
+  if (!root.roles[role].kids.includes(kid)) throw new Failure('CONFIG_INVALID', { file, reason: 'not_in_the_root' });
+}

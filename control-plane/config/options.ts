@@ -1,0 +1,93 @@
+// What `serve` was told: options, then environment, then defaults, read once and checked. Values of secrets are never among
+// them.
+
+import { isIP } from 'node:net';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Failure } from '../../protocol/failure.ts';
+import { readIfThere } from './files.ts';
+
+export type ServeFlags = Readonly<{
+  data?: string;
+  listen?: string;
+  publicUrl?: string;
+  agentUrl?: string;
+  tlsCert?: string;
+  tlsKey?: string;
+  ca?: string;
+  json?: boolean;
+}>;
+
+export type Tls = Readonly<{ cert: string; key: string; caPem: string }>;
+
+export type ServeOptions = Readonly<{
+  data: string;
+  host: string;
+  port: number;
+  /** As given; where absent it follows from the address that was bound. */
+  publicUrl: string | null;
+  agentUrl: string | null;
+  tls: Tls | null;
+}>;
+
+export const LISTEN_DEFAULT = '127.0.0.1:8420';
+
+export function defaultDataFolder(env: NodeJS.ProcessEnv): string {
+  return env['LATCHKEY_DATA'] || join(homedir(), '.local', 'share', 'latchkey');
+}
+
+/** Throws `CONFIG_INVALID` naming the option. */
+export function readServeOptions(flags: ServeFlags, env: NodeJS.ProcessEnv): ServeOptions {
+  const { host, port } = parseListen(flags.listen ?? env['LATCHKEY_LISTEN'] ?? LISTEN_DEFAULT);
+  const tls = readTls(flags);
+  // Without TLS a relay could read what is said; only the loopback address has none.
+  if (!tls && !isLoopback(host)) throw new Failure('CONFIG_INVALID', { field: 'listen', reason: 'tls_needed' });
+  const publicUrl = flags.publicUrl ?? env['LATCHKEY_PUBLIC_URL'] ?? null;
+  return {
+    data: resolve(flags.data ?? defaultDataFolder(env)),
+    host,
+    port,
+    publicUrl: publicUrl === null ? null : parseUrl(publicUrl, ['http:', 'https:'], 'public-url'),
+    agentUrl: flags.agentUrl === undefined ? null : parseUrl(flags.agentUrl, ['ws:', 'wss:'], 'agent-url'),
+    tls,
+  };
+}
+
+function parseListen(text: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2] ?? '';
+  const port = Number(match?.[3]);
+  if (!match || port > 65_535 || (match[1] !== undefined && isIP(host) !== 6)) {
+    throw new Failure('CONFIG_INVALID', { field: 'listen', reason: 'host:port' });
+  }
+  return { host, port };
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+function parseUrl(text: string, protocols: readonly string[], field: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (!url || !protocols.includes(url.protocol) || url.username !== '' || url.search !== '' || url.hash !== '') {
+    throw new Failure('CONFIG_INVALID', { field, reason: 'url' });
+  }
+  return text.replace(/\/$/, '');
+}
+
+function readTls({ tlsCert, tlsKey, ca }: ServeFlags): Tls | null {
+  if (tlsCert === undefined && tlsKey === undefined && ca === undefined) return null;
+  const read = (path: string | undefined, field: string) => {
+    const text = path === undefined ? null : readIfThere(path);
+    if (text === null) throw new Failure('CONFIG_INVALID', { field, reason: 'file_missing' });
+    return text;
+  };
+  return { cert: read(tlsCert, 'tls-cert'), key: read(tlsKey, 'tls-key'), caPem: read(ca, 'ca') };
+}
+
+const levels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
+
+export function logLevel(env: NodeJS.ProcessEnv): string {
+  const level = env['LATCHKEY_LOG_LEVEL'] ?? 'info';
+  return levels.includes(level) ? level : 'info';
+}

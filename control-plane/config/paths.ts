@@ -1,0 +1,27 @@
+// Where things lie in the data folder. It knows names only.
+
+import { join } from 'node:path';
+
+export type Paths = Readonly<Record<keyof ReturnType<typeof pathsIn>, string>>;
+
+export const pathsIn = (data: string) => ({
+  data,
+  lock: join(data, 'lock'),
+  installation: join(data, 'installation.json'),
+  database: join(data, 'latchkey.db'),
+  /** Where the control plane listens, for commands on this machine; there while it runs. */
+  address: join(data, 'address'),
+  apiKey: join(data, 'api-key'),
+  rootKeyFolder: join(data, 'keys'),
+  rootKey: join(data, 'keys', 'root.json'),
+  trustFolder: join(data, 'trust'),
+  trustRoot: join(data, 'trust', 'root.json'),
+  gatewayFolder: join(data, 'gateway'),
+  sessionKey: join(data, 'gateway', 'session.key'),
+  signerFolder: join(data, 'signer'),
+  commandKey: join(data, 'signer', 'command.key'),
+  signerDatabase: join(data, 'signer', 'signer.db'),
+  signerSocket: join(data, 'signer', 'signer.sock'),
+  adminSocket: join(data, 'signer', 'admin.sock'),
+  signerLog: join(data, 'signer', 'log'),
+});

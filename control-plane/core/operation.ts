@@ -1,0 +1,128 @@
+// An operation as the control plane knows it, and what may happen to it. Values only; times are milliseconds since 1970
+// unless a name says otherwise. It must never hold a plaintext secret.
+
+import type { State } from '../../protocol/lifecycle.ts';
+import type { ReceiptDetail, Verified } from '../../protocol/receipt.ts';
+import type { Ready } from '../../protocol/session.ts';
+
+export type SecretMode = 'generated' | 'typed';
+
+/** What was asked for, before anything was proven. */
+export type Draft = Readonly<{
+  account: Readonly<{ name: string | null; unlock: boolean; mode: SecretMode }> | null;
+  vnc: Readonly<{ server: string | null; restart: boolean; mode: SecretMode }> | null;
+  graceS: number;
+}>;
+
+/** Compact JWEs: typed secrets on their way to the agent, or generated ones on their way to the operator. */
+export type Sealed = Readonly<{ account?: string | undefined; vnc?: string | undefined }>;
+
+export type IntentRecord = Readonly<{
+  bytes: string;
+  hash: string;
+  notAfterS: number;
+  /** Typed secrets, and the ready whose executor alone can open them. */
+  sealed: Sealed | null;
+  sealedFor: string | null;
+}>;
+/** The executor that waits for the command, as long as it does. */
+export type ReadyRecord = Readonly<{ token: string; at: number }>;
+/** What the last executor that was ready saw of the machine. */
+export type Sighting = Readonly<{
+  account: Ready['account'];
+  accountCode: string | null;
+  vnc: Ready['vnc'];
+  warnings: readonly string[];
+}>;
+export type CommandRecord = Readonly<{ token: string; sha256: string; cn: string; expS: number; sentAt: number }>;
+/** The last receipt of the chain. */
+export type ChainHead = Readonly<{ n: number; sha256: string; at: number }>;
+
+export type Operation = Readonly<{
+  op: string;
+  vm: string;
+  agent: string;
+  project: string;
+  state: State;
+  code: string | null;
+  warnings: readonly string[];
+  overdue: boolean;
+  reason: string | null;
+  operator: string;
+  draft: Draft;
+  intent: IntentRecord | null;
+  approvedAt: number | null;
+  ready: ReadyRecord | null;
+  seen: Sighting | null;
+  command: CommandRecord | null;
+  /** Payload hashes of every command that was ever sent for it. */
+  sentSha256: readonly string[];
+  cancelBy: string | null;
+  chain: ChainHead | null;
+  sealed: Sealed | null;
+  collectedAt: number | null;
+  verified: Verified | null;
+  account: string | null;
+  bootBefore: string | null;
+  bootAfter: string | null;
+  graceUntil: number | null;
+  createdAt: number;
+  updatedAt: number;
+  endedAt: number | null;
+}>;
+
+export type EventData = Readonly<Record<string, string | number | boolean | null>>;
+export type OperationEvent = Readonly<{
+  type:
+    | 'operation.created'
+    | 'operation.state'
+    | 'operation.approved'
+    | 'operation.reason'
+    | 'operation.overdue'
+    | 'operation.warning'
+    | 'operation.collected'
+    | 'operation.alarm';
+  data: EventData;
+}>;
+
+export type ReceiptFacts = Readonly<{
+  n: number;
+  sha256: string;
+  state: State;
+  code: string | null;
+  warnings: readonly string[];
+  detail: ReceiptDetail;
+  sealed: Sealed | null;
+}>;
+
+export type NewOperation = Pick<Operation, 'op' | 'vm' | 'agent' | 'project' | 'operator' | 'draft'>;
+
+/** A fresh draft: QUEUED, unapproved. */
+export function newOperation(given: NewOperation, at: number): Operation {
+  return {
+    ...given,
+    state: 'QUEUED',
+    code: null,
+    warnings: [],
+    overdue: false,
+    reason: null,
+    intent: null,
+    approvedAt: null,
+    ready: null,
+    seen: null,
+    command: null,
+    sentSha256: [],
+    cancelBy: null,
+    chain: null,
+    sealed: null,
+    collectedAt: null,
+    verified: null,
+    account: null,
+    bootBefore: null,
+    bootAfter: null,
+    graceUntil: null,
+    createdAt: at,
+    updatedAt: at,
+    endedAt: null,
+  };
+}

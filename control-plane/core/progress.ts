@@ -1,0 +1,153 @@
+// The one function through which an operation changes. It follows the lifecycle's table and returns the operation after
+// the step with the events that say so; a step that the table does not allow is `STATE_CONFLICT` and changes nothing.
+
+import { Failure } from '../../protocol/failure.ts';
+import { type End, isEnd, mayFollow, type State } from '../../protocol/lifecycle.ts';
+import type {
+  CommandRecord,
+  IntentRecord,
+  Operation,
+  OperationEvent,
+  ReadyRecord,
+  ReceiptFacts,
+  Sighting,
+} from './operation.ts';
+
+export type Step =
+  | Readonly<{ t: 'ready'; ready: ReadyRecord; seen: Sighting }>
+  /** The executor that was ready is gone. */
+  | Readonly<{ t: 'unready' }>
+  | Readonly<{ t: 'intent'; intent: IntentRecord; operator: string }>
+  | Readonly<{ t: 'approved'; method: string }>
+  | Readonly<{ t: 'sent'; command: CommandRecord }>
+  /** A receipt that `judgeReceipt` lets through. */
+  | Readonly<{ t: 'receipt'; receipt: ReceiptFacts }>
+  | Readonly<{ t: 'end'; state: Extract<End, 'REFUSED' | 'CANCELLED' | 'EXPIRED'>; code: string }>
+  | Readonly<{ t: 'reason'; code: string }>
+  | Readonly<{ t: 'overdue' }>
+  | Readonly<{ t: 'cancel'; operator: string }>
+  | Readonly<{ t: 'collected' }>
+  | Readonly<{ t: 'uncollected' }>
+  | Readonly<{ t: 'alarm'; reason: string; n: number | null; code: string | null }>;
+
+export type Progress = Readonly<{ operation: Operation; events: readonly OperationEvent[] }>;
+
+/** States in which the agent holds the operation. */
+export function isHeld(state: State): boolean {
+  return state !== 'QUEUED' && state !== 'PREPARED' && state !== 'SENT' && !isEnd(state);
+}
+
+/** Approved and not ended: the machine is taken. */
+export function isTaken({ approvedAt, state }: Operation): boolean {
+  return approvedAt !== null && !isEnd(state);
+}
+
+export function progress(before: Operation, step: Step, at: number): Progress {
+  switch (step.t) {
+    case 'ready':
+      return withReady({ ...before, ready: step.ready, seen: step.seen, reason: null }, at);
+    case 'unready':
+      return before.state === 'PREPARED'
+        ? move({ ...before, ready: null }, 'QUEUED', null, at)
+        : quiet(before, { ready: null }, at);
+    case 'intent':
+      demandDraft(before);
+      return quiet(before, { intent: step.intent, operator: step.operator }, at);
+    case 'approved':
+      demandDraft(before);
+      return said({ ...before, approvedAt: at, updatedAt: at }, 'operation.approved', {
+        method: step.method,
+        operator: before.operator,
+      });
+    case 'sent':
+      return withCommand(before, step.command, at);
+    case 'receipt':
+      return withReceipt(before, step.receipt, at);
+    case 'end':
+      return move(before, step.state, step.code, at);
+    case 'reason':
+      return before.reason === step.code
+        ? { operation: before, events: [] }
+        : said({ ...before, reason: step.code, updatedAt: at }, 'operation.reason', { code: step.code });
+    case 'overdue':
+      return said({ ...before, overdue: true, updatedAt: at }, 'operation.overdue', { code: 'OVERDUE' });
+    case 'cancel':
+      if (isEnd(before.state)) throw conflict(before, 'CANCELLED');
+      return quiet(before, { cancelBy: step.operator }, at);
+    case 'collected':
+      return said({ ...before, sealed: null, collectedAt: at, updatedAt: at }, 'operation.collected', {});
+    case 'uncollected':
+      return said(
+        { ...before, sealed: null, warnings: union(before.warnings, ['SECRET_NOT_COLLECTED']), updatedAt: at },
+        'operation.warning',
+        { code: 'SECRET_NOT_COLLECTED' },
+      );
+    case 'alarm':
+      return said(before, 'operation.alarm', { reason: step.reason, n: step.n, code: step.code });
+  }
+}
+
+/** A new nonce for a command that was never taken leaves the operation SENT; else being ready is PREPARED. */
+function withReady(after: Operation, at: number): Progress {
+  if (after.state === 'PREPARED' || (after.state === 'SENT' && after.chain === null)) return quiet(after, {}, at);
+  return move(after, 'PREPARED', null, at);
+}
+
+function withCommand(before: Operation, command: CommandRecord, at: number): Progress {
+  if (before.approvedAt === null) throw new Failure('STATE_CONFLICT', { state: before.state, reason: 'not_approved' });
+  // The nonce is spent with the command.
+  const after = { ...before, command, ready: null, sentSha256: union(before.sentSha256, [command.sha256]) };
+  if (before.state === 'SENT' && before.chain === null) return quiet(after, {}, at);
+  return move(after, 'SENT', null, at);
+}
+
+function withReceipt(before: Operation, receipt: ReceiptFacts, at: number): Progress {
+  const { n, sha256, state, code, detail } = receipt;
+  const chained = { ...before, chain: { n, sha256, at }, updatedAt: at };
+  if (!mayFollow(before.state, state)) {
+    // The chain is whole and the word is signed, but it makes no sense here: it is kept, shown, and moves nothing.
+    return said(chained, 'operation.alarm', { reason: 'move_refused', n, code, state });
+  }
+  const after: Operation = {
+    ...chained,
+    overdue: false,
+    reason: null,
+    ready: null,
+    warnings: union(before.warnings, receipt.warnings),
+    sealed: receipt.sealed && before.collectedAt === null ? { ...before.sealed, ...receipt.sealed } : before.sealed,
+    verified: detail.verified ?? before.verified,
+    account: detail.account ?? before.account,
+    bootBefore: detail.boot_before ?? before.bootBefore,
+    bootAfter: detail.boot_after ?? before.bootAfter,
+    graceUntil: detail.grace_s === undefined ? before.graceUntil : at + detail.grace_s * 1000,
+  };
+  return move(after, state, code, at, n);
+}
+
+function move(before: Operation, state: State, code: string | null, at: number, n: number | null = null): Progress {
+  if (!mayFollow(before.state, state)) throw conflict(before, state);
+  const operation = { ...before, state, code, updatedAt: at, endedAt: isEnd(state) ? at : null };
+  return said(operation, 'operation.state', { from: before.state, state, code, n });
+}
+
+function quiet(before: Operation, change: Partial<Operation>, at: number): Progress {
+  return { operation: { ...before, ...change, updatedAt: at }, events: [] };
+}
+
+function said(operation: Operation, type: OperationEvent['type'], data: OperationEvent['data']): Progress {
+  return { operation, events: [{ type, data }] };
+}
+
+function demandDraft({ state, approvedAt }: Operation): void {
+  if (approvedAt !== null || (state !== 'QUEUED' && state !== 'PREPARED')) {
+    throw new Failure('STATE_CONFLICT', { state, approved: approvedAt !== null });
+  }
+}
+
+function conflict({ state }: Operation, wanted: State): Failure {
+  return new Failure('STATE_CONFLICT', { state, wanted });
+}
+
+function union(a: readonly string[], b: readonly string[]): readonly string[] {
+  return [...new Set([...a, ...b])];
+}

@@ -1,0 +1,56 @@
+// One authenticated connection of one machine, and what was said on it. Everything here is lost with the connection; what
+// must last is in the store.
+
+import type { Conversation } from '../core/dispatch.ts';
+import type { Vm } from '../store/vms.ts';
+import type { AgentSocket } from './agent-socket.ts';
+
+/** After a refusal a machine is asked again later and later, between these two. */
+const ASK_AGAIN_MS_MIN = 2_000;
+const ASK_AGAIN_MS_MAX = 60_000;
+/** An executor that does not answer `prepare` at all is asked again after this long. */
+const UNANSWERED_PREPARE_MS = 20_000;
+/** Alarms that one connection may write into history; beyond it they are in the log alone. */
+const ALARMS_MAX = 20;
+
+export class AgentSession implements Conversation {
+  readonly vm: Vm;
+  readonly socket: AgentSocket;
+  readonly openedAt: number;
+  readonly neverTaken = new Set<string>();
+  readonly cancelled = new Set<string>();
+  synced = false;
+  asked: { op: string; againAt: number } | null = null;
+  #refusals = 0;
+  #alarms = 0;
+
+  constructor(vm: Vm, socket: AgentSocket, openedAt: number) {
+    this.vm = vm;
+    this.socket = socket;
+    this.openedAt = openedAt;
+  }
+
+  prepareSent(op: string, now: number): void {
+    if (this.asked?.op !== op) this.#refusals = 0;
+    this.asked = { op, againAt: now + UNANSWERED_PREPARE_MS };
+  }
+
+  /** The machine cannot do it now. */
+  prepareRefused(op: string, now: number): void {
+    if (this.asked?.op !== op) return;
+    this.#refusals += 1;
+    this.asked = { op, againAt: now + Math.min(ASK_AGAIN_MS_MAX, ASK_AGAIN_MS_MIN * 2 ** (this.#refusals - 1)) };
+  }
+
+  /** It was ready once; should it be asked again, then at once. */
+  prepareAnswered(op: string): void {
+    if (this.asked?.op === op) this.asked = { op, againAt: 0 };
+    this.#refusals = 0;
+  }
+
+  /** Whether one more alarm may be written. */
+  mayAlarm(): boolean {
+    this.#alarms += 1;
+    return this.#alarms <= ALARMS_MAX;
+  }
+}

@@ -1,0 +1,166 @@
+// Carries out what core decides to say to a machine: prepare, command, cancel. One machine at a time, and a command is in
+// the store as SENT before its first byte leaves.
+
+import { type Code, codes } from '../../protocol/codes.ts';
+import { codeOf, Failure } from '../../protocol/failure.ts';
+import { type Errand, nextErrand } from '../core/dispatch.ts';
+import type { Operation } from '../core/operation.ts';
+import { change, findOperation, openOperations } from '../store/operations.ts';
+import type { AgentSession } from './agent-session.ts';
+import type { GatewayParts } from './parts.ts';
+import type { Switchboard } from './switchboard.ts';
+
+/** One call carries out at most this many errands; more would be a circle. */
+const ERRANDS_MAX = 8;
+
+export class Dispatcher {
+  readonly #parts: GatewayParts;
+  readonly #switchboard: Switchboard;
+  readonly #busy = new Set<AgentSession>();
+  readonly #again = new Set<AgentSession>();
+
+  constructor(parts: GatewayParts, switchboard: Switchboard) {
+    this.#parts = parts;
+    this.#switchboard = switchboard;
+  }
+
+  /** Looks at what this machine has to be told. Cheap to call, and safe to call at any time. */
+  async advance(vm: string): Promise<void> {
+    const session = this.#switchboard.of(vm);
+    if (!session?.synced || !session.socket.open) return;
+    if (this.#busy.has(session)) {
+      this.#again.add(session);
+      return;
+    }
+    this.#busy.add(session);
+    try {
+      do {
+        this.#again.delete(session);
+        await this.#errands(session);
+      } while (this.#again.has(session));
+    } finally {
+      this.#busy.delete(session);
+      this.#again.delete(session);
+    }
+  }
+
+  async #errands(session: AgentSession): Promise<void> {
+    for (let count = 0; count < ERRANDS_MAX && session.socket.open; count += 1) {
+      const open = await openOperations(this.#parts.store.db, session.vm.id);
+      const errand = nextErrand(open, session, this.#parts.nowMs());
+      if (!errand || !(await this.#run(session, errand))) return;
+    }
+  }
+
+  /** Whether there may be more to do at once. */
+  async #run(session: AgentSession, errand: NonNullable<Errand>): Promise<boolean> {
+    switch (errand.do) {
+      case 'prepare':
+        await this.#prepare(session, errand.operation);
+        return false;
+      case 'mint':
+        return this.#command(session, errand.operation, errand.previousGone);
+      case 'cancel':
+        return this.#cancel(session, errand.operation, errand.operator);
+    }
+  }
+
+  /** The machine keeps one executor ready: whatever else it was ready for, it no longer is. */
+  async #prepare(session: AgentSession, { op, draft }: Operation): Promise<void> {
+    const at = this.#parts.nowMs();
+    await this.#parts.store.write(async (trx) => {
+      for (const other of await openOperations(trx, session.vm.id)) {
+        if (other.op !== op && other.ready !== null) await change(trx, other, { t: 'unready' }, at);
+      }
+    });
+    session.prepareSent(op, at);
+    session.socket.send({ t: 'prepare', op, account: draft.account?.name ?? null });
+  }
+
+  async #command(session: AgentSession, operation: Operation, previousGone: boolean): Promise<boolean> {
+    const { op, intent, ready } = operation;
+    if (intent === null || ready === null) return false;
+    try {
+      const minted = await this.#parts.signer('command.mint', {
+        op,
+        intent_hash: intent.hash,
+        ek: session.vm.ek,
+        ready: ready.token,
+        sealed: intent.sealed,
+        previous_gone: previousGone,
+      });
+      const sent = await this.#persistSent(session, op, ready.token, {
+        token: minted.token,
+        sha256: minted.cmd_sha256,
+        cn: minted.cn,
+        expS: minted.exp,
+        sentAt: this.#parts.nowMs(),
+      });
+      if (sent) {
+        session.neverTaken.delete(op);
+        session.socket.send({ t: 'command', op, token: minted.token });
+        this.#parts.log.info({ vm: session.vm.id, op, exp: minted.exp }, 'command sent');
+      }
+      return sent;
+    } catch (error) {
+      await this.#notSigned(operation, error);
+      return false;
+    }
+  }
+
+  /** Only if nothing happened to the operation while the signer worked: a cancel in between wins. */
+  #persistSent(
+    session: AgentSession,
+    op: string,
+    readyToken: string,
+    command: NonNullable<Operation['command']>,
+  ): Promise<boolean> {
+    return this.#parts.store.write(async (trx) => {
+      const now = await findOperation(trx, op);
+      const current = this.#switchboard.of(session.vm.id) === session;
+      if (!current || now?.ready?.token !== readyToken || now.cancelBy !== null) return false;
+      await change(trx, now, { t: 'sent', command }, command.sentAt);
+      return true;
+    });
+  }
+
+  /** A signer that is away is asked again later; one that refuses ends the operation. */
+  async #notSigned({ op, vm }: Operation, error: unknown): Promise<void> {
+    const code = codeOf(error);
+    if (!code) throw error;
+    this.#parts.log.warn({ vm, op, code, details: (error as Failure).details }, 'command not signed');
+    if (codes[code].kind !== 'refusal') return;
+    const state = code === 'EXPIRED' ? 'EXPIRED' : 'REFUSED';
+    await this.#parts.store.write(async (trx) => {
+      const now = await findOperation(trx, op);
+      if (now && (now.state === 'PREPARED' || now.state === 'SENT') && now.chain === null) {
+        await change(trx, now, { t: 'end', state, code }, this.#parts.nowMs());
+      }
+    });
+  }
+
+  async #cancel(session: AgentSession, { op, vm }: Operation, operator: string): Promise<boolean> {
+    try {
+      const { token } = await this.#parts.signer('cancel.mint', { op, operator });
+      session.cancelled.add(op);
+      session.socket.send({ t: 'cancel', op, token });
+      this.#parts.log.info({ vm, op, operator }, 'cancel sent');
+      return true;
+    } catch (error) {
+      const code: Code | undefined = codeOf(error);
+      if (!code) throw error;
+      this.#parts.log.warn({ vm, op, code }, 'cancel not signed');
+      return false;
+    }
+  }
+}
+
+/** For callers that do not wait for the machine: what goes wrong is logged, and the next look tries again. */
+export function nudge(dispatcher: Dispatcher, parts: Pick<GatewayParts, 'log'>, vm: string): void {
+  dispatcher.advance(vm).catch((error: unknown) => {
+    parts.log.error(
+      { vm, code: codeOf(error) ?? 'INTERNAL', defect: error instanceof Failure ? null : String(error) },
+      'dispatch failed',
+    );
+  });
+}

@@ -1,0 +1,145 @@
+// From an open socket to an authenticated session: challenge, hello, welcome, hello_ok. A peer that does not prove itself
+// learns nothing but that it was closed.
+
+import { codeOf, Failure } from '../../protocol/failure.ts';
+import { toBase64url } from '../../protocol/keys.ts';
+import { HANDSHAKE_TIMEOUT_MS } from '../../protocol/limits.ts';
+import { parseSchema } from '../../protocol/schema.ts';
+import { type Hello, hello as helloSchema, type Welcome } from '../../protocol/session.ts';
+import { onlyKey, readHeader, signToken, verifyToken } from '../../protocol/token.ts';
+import { WIRE_VERSION, WIRE_VERSION_MIN } from '../../protocol/version.ts';
+import { judgeCounter } from '../core/enrolment.ts';
+import { rememberNonce } from '../store/nonces.ts';
+import { flagVm, updateVm, type Vm, vmByKey } from '../store/vms.ts';
+import { AgentSession } from './agent-session.ts';
+import type { AgentSocket } from './agent-socket.ts';
+import { enrolMachine } from './enrolment.ts';
+import type { GatewayParts } from './parts.ts';
+import type { Switchboard } from './switchboard.ts';
+
+/** A connection that still answers within this is a second holder of the identity, not a dropped line. */
+const STILL_ALIVE_MS = 5_000;
+
+/**
+ * The session, or `null` where the conversation is over: after an enrolment, or because the peer was refused. `onProven`
+ * is called once the peer has shown that it is nobody's guess.
+ */
+export async function shakeHands(
+  parts: GatewayParts,
+  switchboard: Switchboard,
+  socket: AgentSocket,
+  onProven: () => void,
+): Promise<AgentSession | null> {
+  const sn = toBase64url(parts.randomBytes(32));
+  socket.send({ t: 'challenge', sn });
+  const frame = await socket.next(HANDSHAKE_TIMEOUT_MS);
+  if (!frame) return null;
+  try {
+    if (frame.t === 'enrol') {
+      await answerEnrolment(parts, socket, frame.token, sn);
+      onProven();
+      return null;
+    }
+    if (frame.t !== 'hello') throw new Failure('SCHEMA_INVALID', { field: 't' });
+    const session = await greet(parts, switchboard, socket, { token: frame.token, sn });
+    onProven();
+    return session;
+  } catch (error) {
+    if (!codeOf(error)) throw error;
+    const { code, details } = error as Failure;
+    parts.log.warn({ code, details }, 'handshake refused');
+    return null;
+  }
+}
+
+async function answerEnrolment(parts: GatewayParts, socket: AgentSocket, token: string, sn: string): Promise<void> {
+  try {
+    socket.send({ t: 'enrolled', token: await enrolMachine(parts, token, sn) });
+  } catch (error) {
+    if (!codeOf(error)) throw error;
+    // One word for every reason: whoever tries tokens learns nothing from the answer. The log and the alarm say which.
+    socket.send({ t: 'error', code: 'JOIN_TOKEN_INVALID' });
+    throw error;
+  }
+}
+
+async function greet(
+  parts: GatewayParts,
+  switchboard: Switchboard,
+  socket: AgentSocket,
+  said: Readonly<{ token: string; sn: string }>,
+): Promise<AgentSession> {
+  const { vm, hello } = await verifyHello(parts, said);
+  if (hello.vmax < WIRE_VERSION_MIN || hello.vmin > WIRE_VERSION) {
+    socket.send({ t: 'error', code: 'VERSION_UNSUPPORTED' });
+    throw new Failure('VERSION_UNSUPPORTED', { vm: vm.id, vmin: hello.vmin, vmax: hello.vmax });
+  }
+  await recordHello(parts, vm, hello);
+  await endOlder(parts, switchboard, vm);
+  const ctr = hello.ctr + 1;
+  socket.send({ t: 'welcome', token: await welcome(parts, vm, hello, ctr) });
+  const answer = await socket.next(HANDSHAKE_TIMEOUT_MS);
+  if (answer?.t !== 'hello_ok' || answer.ctr !== ctr)
+    throw new Failure('SCHEMA_INVALID', { vm: vm.id, field: 'hello_ok' });
+  const at = parts.nowMs();
+  await parts.store.write((trx) => updateVm(trx, vm.id, { ctr, last_seen: at }));
+  return new AgentSession(vm, socket, at);
+}
+
+async function verifyHello(
+  { store }: GatewayParts,
+  { token, sn }: Readonly<{ token: string; sn: string }>,
+): Promise<{ vm: Vm; hello: Hello }> {
+  const { kid } = readHeader(token, 'lk-hello+jws');
+  const vm = await vmByKey(store.db, kid);
+  if (!vm) throw new Failure('KID_UNKNOWN', { kid: kid.slice(0, 8) });
+  const { payload } = await verifyToken(token, 'lk-hello+jws', onlyKey(kid, vm.ik));
+  const hello = parseSchema(helloSchema, payload);
+  if (hello.agent !== vm.agent) throw new Failure('AUD_MISMATCH', { vm: vm.id });
+  if (hello.sn !== sn) throw new Failure('NONCE_UNKNOWN', { vm: vm.id, reason: 'sn' });
+  return { vm, hello };
+}
+
+/** Takes the nonce, and compares the counter with ours: less than ours is an older state of that disk, or a copy of it. */
+async function recordHello({ store, nowMs, log }: GatewayParts, vm: Vm, hello: Hello): Promise<void> {
+  const isNew = await store.write(async (trx) => {
+    if (!(await rememberNonce(trx, hello.an, nowMs()))) return false;
+    const counter = judgeCounter(vm.ctr, hello.ctr);
+    if (counter === 'rolled_back') await flagVm(trx, vm.id, 'STATE_ROLLED_BACK', nowMs());
+    if (counter !== 'same') log.warn({ vm: vm.id, stored: vm.ctr, said: hello.ctr, counter }, 'counter');
+    const { boot, jhead, agent_version } = hello;
+    await updateVm(trx, vm.id, { boot, agent_version, ...(jhead === null ? {} : { jhead }) });
+    return true;
+  });
+  if (!isNew) throw new Failure('NONCE_UNKNOWN', { vm: vm.id, reason: 'an' });
+}
+
+/** One connection a machine. The older one is a dropped line, unless it still answers. */
+async function endOlder({ store, nowMs, log }: GatewayParts, switchboard: Switchboard, vm: Vm): Promise<void> {
+  const older = switchboard.of(vm.id);
+  if (!older) return;
+  if (await older.socket.answers(STILL_ALIVE_MS)) {
+    log.warn({ vm: vm.id }, 'a second connection while the first still answers');
+    await store.write((trx) => flagVm(trx, vm.id, 'CLONE_SUSPECTED', nowMs()));
+    older.socket.refuse();
+  } else older.socket.terminate();
+}
+
+function welcome(
+  { installation, randomBytes, nowMs, sessionKey }: GatewayParts,
+  vm: Vm,
+  { an }: Hello,
+  ctr: number,
+): Promise<string> {
+  const payload: Welcome = {
+    v: 1,
+    agent: vm.agent,
+    an,
+    sid: toBase64url(randomBytes(32)),
+    version: WIRE_VERSION,
+    now: Math.floor(nowMs() / 1000),
+    min_root: installation.root.version,
+    ctr,
+  };
+  return signToken('lk-welcome+jws', payload, sessionKey);
+}

@@ -1,0 +1,163 @@
+// What a machine says once it is connected: ready, receipts, refusals, facts. Signed words are verified with that
+// machine's own key and stored before they are answered; unsigned ones move nothing.
+
+import { Failure } from '../../protocol/failure.ts';
+import { thumbprint } from '../../protocol/keys.ts';
+import { isEnd } from '../../protocol/lifecycle.ts';
+import { type Receipt, receipt as receiptSchema } from '../../protocol/receipt.ts';
+import { parseSchema } from '../../protocol/schema.ts';
+import { type Ack, type Facts, type Ready, ready as readySchema, type UpFrame } from '../../protocol/session.ts';
+import { onlyKey, signToken, type VerifiedToken, verifyToken } from '../../protocol/token.ts';
+import { fateAfterSync } from '../core/dispatch.ts';
+import type { Operation } from '../core/operation.ts';
+import { judgeReceipt } from '../core/receive.ts';
+import { appendEvent } from '../store/events.ts';
+import { rememberNonce } from '../store/nonces.ts';
+import { change, findOperation, insertReceipt, openOperations, receiptSha256 } from '../store/operations.ts';
+import type { Write } from '../store/store.ts';
+import { updateVm } from '../store/vms.ts';
+import type { AgentSession } from './agent-session.ts';
+import type { GatewayParts } from './parts.ts';
+
+export class Intake {
+  readonly #parts: GatewayParts;
+
+  constructor(parts: GatewayParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes one frame; throws the code of a signed word that does not hold, which ends the connection. */
+  async take(session: AgentSession, frame: UpFrame): Promise<void> {
+    switch (frame.t) {
+      case 'ready':
+        return this.#ready(session, frame.op, frame.token);
+      case 'receipt':
+        return this.#receipt(session, frame.token);
+      case 'refused':
+        return this.#refused(session, frame.op, frame.code);
+      case 'synced':
+        return this.#synced(session, frame.open);
+      case 'facts':
+        return this.#facts(session, frame.facts);
+      case 'heartbeat':
+        return;
+      default:
+        throw new Failure('SCHEMA_INVALID', { field: 't', reason: frame.t });
+    }
+  }
+
+  async #ready(session: AgentSession, op: string, token: string): Promise<void> {
+    const ready = parseSchema(readySchema, (await this.#verify(session, token, 'lk-ready+jws')).payload);
+    if (ready.agent !== session.vm.agent || ready.op !== op) throw new Failure('AUD_MISMATCH', { vm: session.vm.id });
+    await this.#parts.store.write(async (trx) => {
+      const at = this.#parts.nowMs();
+      if (!(await rememberNonce(trx, ready.cn, at))) {
+        return this.#alarm(trx, session, { reason: 'nonce_repeated', op });
+      }
+      const operation = await findOperation(trx, op);
+      // An answer to an older question, or to one that nobody asked.
+      if (operation?.vm !== session.vm.id || isEnd(operation.state) || session.asked?.op !== op) return;
+      if (operation.chain !== null) return;
+      await change(trx, operation, { t: 'ready', ready: { token, at }, seen: sightingOf(ready) }, at);
+    });
+    session.prepareAnswered(op);
+  }
+
+  async #receipt(session: AgentSession, token: string): Promise<void> {
+    const verified = await this.#verify(session, token, 'lk-receipt+jws');
+    const receipt = parseSchema(receiptSchema, verified.payload);
+    const stored = await this.#parts.store.write((trx) => this.#store(trx, session, receipt, token, verified));
+    if (!stored) return;
+    session.neverTaken.delete(receipt.op);
+    const payload: Ack = { v: 1, agent: session.vm.agent, op: receipt.op, n: receipt.n };
+    session.socket.send({ t: 'ack', token: await signToken('lk-ack+jws', payload, this.#parts.sessionKey) });
+  }
+
+  /** Whether it is stored now, or was before. */
+  async #store(
+    trx: Write,
+    session: AgentSession,
+    receipt: Receipt,
+    token: string,
+    { payloadSha256 }: VerifiedToken,
+  ): Promise<boolean> {
+    const { op, n } = receipt;
+    const operation = await findOperation(trx, op);
+    if (operation?.vm !== session.vm.id) {
+      await this.#alarm(trx, session, { reason: 'unknown_operation', op, n });
+      return false;
+    }
+    const judged = judgeReceipt(operation, receipt, payloadSha256, await receiptSha256(trx, op, n));
+    if (judged.verdict === 'duplicate') return true;
+    const at = this.#parts.nowMs();
+    if (judged.verdict === 'refused') {
+      this.#parts.log.warn({ vm: session.vm.id, op, n, reason: judged.reason }, 'receipt not taken');
+      const alarm = { t: 'alarm', reason: judged.reason, n, code: receipt.code } as const;
+      if (session.mayAlarm()) await change(trx, operation, alarm, at);
+      return false;
+    }
+    const { state, code, warnings, detail, sealed = null } = receipt;
+    const facts = { n, sha256: payloadSha256, state, code, warnings, detail, sealed };
+    await insertReceipt(trx, receipt, token, payloadSha256, at);
+    await change(trx, operation, { t: 'receipt', receipt: facts }, at);
+    return true;
+  }
+
+  async #refused(session: AgentSession, op: string, code: string): Promise<void> {
+    this.#parts.log.info({ vm: session.vm.id, op, code }, 'refused by the agent');
+    session.prepareRefused(op, this.#parts.nowMs());
+    await this.#parts.store.write(async (trx) => {
+      const operation = await findOperation(trx, op);
+      if (operation?.vm !== session.vm.id || isEnd(operation.state) || operation.chain !== null) return;
+      const at = this.#parts.nowMs();
+      const waiting = operation.ready === null ? operation : await change(trx, operation, { t: 'unready' }, at);
+      await change(trx, waiting, { t: 'reason', code }, at);
+    });
+  }
+
+  /** The machine has said all it had to say: what it does not know of was never taken. */
+  async #synced(session: AgentSession, open: string | null): Promise<void> {
+    await this.#parts.store.write(async (trx) => {
+      const at = this.#parts.nowMs();
+      for (const operation of await openOperations(trx, session.vm.id)) {
+        if (operation.state !== 'SENT' || (operation.command?.sentAt ?? 0) >= session.openedAt) continue;
+        await this.#settle(trx, session, operation, open, at);
+      }
+    });
+    session.synced = true;
+  }
+
+  async #settle(trx: Write, session: AgentSession, operation: Operation, open: string | null, at: number) {
+    const fate = fateAfterSync(operation, open, at);
+    if (fate === 'held') return;
+    if (fate === 'again') session.neverTaken.add(operation.op);
+    else await change(trx, operation, { t: 'end', state: 'EXPIRED', code: fate.end }, at);
+    this.#parts.log.info({ vm: session.vm.id, op: operation.op, fate }, 'command was never taken');
+  }
+
+  async #facts({ vm }: AgentSession, facts: Facts): Promise<void> {
+    await this.#parts.store.write(async (trx) => {
+      await updateVm(trx, vm.id, { facts_json: JSON.stringify(facts), boot: facts.boot });
+      const data = { hostname: facts.hostname, boot: facts.boot };
+      await appendEvent(trx, { at: this.#parts.nowMs(), vm: vm.id, op: null, type: 'vm.facts', data });
+    });
+  }
+
+  async #verify({ vm }: AgentSession, token: string, typ: 'lk-ready+jws' | 'lk-receipt+jws'): Promise<VerifiedToken> {
+    return verifyToken(token, typ, onlyKey(await thumbprint(vm.ek), vm.ek));
+  }
+
+  async #alarm(
+    trx: Write,
+    session: AgentSession,
+    data: Readonly<{ reason: string; op: string; n?: number }>,
+  ): Promise<void> {
+    this.#parts.log.warn({ vm: session.vm.id, ...data }, 'alarm');
+    if (!session.mayAlarm()) return;
+    await appendEvent(trx, { at: this.#parts.nowMs(), vm: session.vm.id, op: null, type: 'operation.alarm', data });
+  }
+}
+
+function sightingOf({ account, account_code, vnc, warnings }: Ready) {
+  return { account, accountCode: account_code, vnc, warnings };
+}

@@ -1,0 +1,19 @@
+// What the gateway is made of, handed in by the composition root.
+
+import type { Logger } from 'pino';
+import type { SigningKey } from '../../protocol/keys.ts';
+import type { Installation } from '../config/installation.ts';
+import type { RandomBytes } from '../config/random-kernel.ts';
+import type { SignerClient } from '../signer/client.ts';
+import type { Store } from '../store/store.ts';
+
+export type GatewayParts = Readonly<{
+  store: Store;
+  signer: SignerClient;
+  installation: Installation;
+  sessionKey: SigningKey;
+  randomBytes: RandomBytes;
+  /** Milliseconds since 1970: the time that is told to agents and written into history. */
+  nowMs: () => number;
+  log: Logger;
+}>;

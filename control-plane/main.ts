@@ -1,0 +1,75 @@
+#!/usr/bin/env node
+// The command line of the control plane. It owns `serve` and the signer's process, and how an error of these is shown: one
+// line with its code and no stack. Every other command is in cli/.
+
+import { Command } from 'commander';
+import { registerCommands } from './cli/commands.ts';
+import { asFailure, errorLine } from './cli/view/text.ts';
+import { LISTEN_DEFAULT, readServeOptions, type ServeFlags } from './config/options.ts';
+import { serve } from './serve.ts';
+import { runSigner } from './signer-process.ts';
+import { VERSION } from './version.ts';
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+const program = new Command('latchkey')
+  .description('Resets the password of a virtual machine whose owner has lost it, without ever seeing that password.')
+  .version(VERSION)
+  .showSuggestionAfterError(false)
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE));
+
+program
+  .command('serve')
+  .description('run the control plane: gateway, API and signer, over one data folder')
+  .option('--data <folder>', 'data folder (LATCHKEY_DATA, else ~/.local/share/latchkey)')
+  .option('--listen <host:port>', `address to listen on (LATCHKEY_LISTEN, else ${LISTEN_DEFAULT})`)
+  .option('--public-url <url>', 'address that operators use (LATCHKEY_PUBLIC_URL)')
+  .option('--agent-url <url>', 'address that agents use')
+  .option('--tls-cert <file>', 'certificate, PEM; plain connections are accepted on the loopback address alone')
+  .option('--tls-key <file>', 'its private key, PEM')
+  .option('--ca <file>', 'the authority that issued it, PEM: agents accept no other')
+  .option('--json', 'print one JSON object a line')
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE))
+  .action(async (flags: ServeFlags) => {
+    const signerArgv = (data: string) => [import.meta.filename, 'signer', '--data', data];
+    const serving = await serve(readServeOptions(flags, process.env), signerArgv);
+    const { url, data } = serving;
+    print(
+      flags.json ? JSON.stringify({ event: 'listening', url, data }) : `Latchkey listens on ${url} (data in ${data})`,
+    );
+    await askedToStop();
+    await serving.stop();
+    if (flags.json) print(JSON.stringify({ event: 'stopped' }));
+  });
+
+program
+  .command('signer', { hidden: true })
+  .requiredOption('--data <folder>')
+  .action(({ data }: Readonly<{ data: string }>) => runSigner(data));
+
+registerCommands(program);
+
+try {
+  await program.parseAsync(process.argv);
+} catch (error) {
+  process.exitCode = EXIT_FAILED;
+  process.stderr.write(`${errorLine(asFailure(error))}\n`);
+}
+
+/** The first signal ends in order; a second one ends at once. */
+function askedToStop(): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const onSignal = () => {
+      if (asked) process.exit(EXIT_FAILED);
+      asked = true;
+      resolve();
+    };
+    process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  });
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

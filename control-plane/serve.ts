@@ -1,0 +1,136 @@
+// Composition root of `latchkey serve`: gateway, API and the signer's child process over one data folder. Nothing is
+// written before the folder is ours, and whatever was opened is closed again when a later step fails.
+
+import { rmSync } from 'node:fs';
+import type { FastifyInstance } from 'fastify';
+import { type Logger, pino } from 'pino';
+import { Failure } from '../protocol/failure.ts';
+import { sha256Text } from '../protocol/keys.ts';
+import type { ApiParts } from './api/parts.ts';
+import { buildServer } from './api/server.ts';
+import { recoverApprovals } from './api/submission.ts';
+import { readIfThere, writePrivateFile } from './config/files.ts';
+import { claimFolder, openInstallation, openSessionKey } from './config/installation.ts';
+import { lockData } from './config/lock.ts';
+import { logLevel, type ServeOptions } from './config/options.ts';
+import { type Paths, pathsIn } from './config/paths.ts';
+import { randomKernel } from './config/random-kernel.ts';
+import { AGENT_PATH, openDoor } from './gateway/endpoint.ts';
+import { Gateway } from './gateway/gateway.ts';
+import { SignerChild } from './signer/child.ts';
+import { signerClient } from './signer/client.ts';
+import { operationsUnderWatch } from './store/operations.ts';
+import { anyOperator, insertOperator } from './store/operators.ts';
+import { Store } from './store/store.ts';
+
+/** Connections that may wait to be accepted: a fleet comes back all at once. */
+const BACKLOG = 4_096;
+const REQUESTS_PER_MINUTE_MAX = 6_000;
+/** Whose key the file `api-key` is. */
+export const FIRST_OPERATOR = 'admin';
+
+export type Serving = Readonly<{ url: string; data: string; stop(): Promise<void> }>;
+
+/** Starts everything; throws the code of the first thing that is wrong. `signerArgv` starts the signer's program. */
+export async function serve(options: ServeOptions, signerArgv: (data: string) => readonly string[]): Promise<Serving> {
+  const undo: (() => Promise<void> | void)[] = [];
+  const stop = async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    const url = await assemble(options, signerArgv, undo);
+    return { url, data: options.data, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function assemble(
+  options: ServeOptions,
+  signerArgv: (data: string) => readonly string[],
+  undo: (() => Promise<void> | void)[],
+): Promise<string> {
+  // SQLite makes its files with the process's mask.
+  process.umask(0o077);
+  const paths = pathsIn(options.data);
+  const [randomBytes, nowMs] = [randomKernel(), () => Date.now()];
+  const log = pino({ level: logLevel(process.env), base: { part: 'serve' } }, pino.destination(2));
+  claimFolder(paths);
+  const lock = lockData(paths.lock);
+  undo.push(() => lock.release());
+  const installation = await openInstallation(paths, { randomBytes, nowMs });
+  const sessionKey = await openSessionKey(paths, installation.root);
+  const store = Store.open(paths.database);
+  undo.push(() => store.close());
+  await admitFirstOperator(paths, store, nowMs());
+
+  const child = new SignerChild({ argv: signerArgv(options.data), logPath: paths.signerLog, log });
+  undo.push(() => child.stop());
+  await child.start();
+  const signer = signerClient(paths.signerSocket);
+  await recoverApprovals({ store, signer, nowMs, log }, await operationsUnderWatch(store.db));
+
+  const gateway = new Gateway({ store, signer, installation, sessionKey, randomBytes, nowMs, log });
+  const addresses = { agent: '' };
+  const parts: ApiParts = {
+    store,
+    signer,
+    gateway,
+    installation,
+    agentUrl: () => addresses.agent,
+    caPem: options.tls?.caPem ?? '',
+    randomBytes,
+    nowMs,
+    log,
+    requestsPerMinuteMax: REQUESTS_PER_MINUTE_MAX,
+  };
+  const app = await buildServer(parts, options.tls);
+  undo.push(() => app.close());
+  const closeDoor = openDoor(app.server, gateway);
+  undo.push(() => gateway.stop());
+  undo.push(closeDoor);
+  await gateway.start();
+  const port = await listen(app, options);
+  const { url, agentUrl } = addressesOf(options, port);
+  addresses.agent = agentUrl;
+  writePrivateFile(paths.address, `${JSON.stringify({ url })}\n`);
+  undo.push(() => rmSync(paths.address, { force: true }));
+  announce(log, options, url);
+  return url;
+}
+
+/** The key file of the first start belongs to the first operator. Later changes to the file change nothing. */
+async function admitFirstOperator(paths: Paths, store: Store, at: number): Promise<void> {
+  if (await anyOperator(store.db)) return;
+  const key = readIfThere(paths.apiKey)?.trim() ?? '';
+  if (!/^lk_[A-Za-z0-9_-]{43}$/.test(key)) throw new Failure('CONFIG_INVALID', { file: 'api-key' });
+  const sha256 = await sha256Text(key);
+  await store.write((trx) => insertOperator(trx, FIRST_OPERATOR, sha256, at));
+}
+
+async function listen(app: FastifyInstance, { host, port }: ServeOptions): Promise<number> {
+  try {
+    await app.listen({ host, port, backlog: BACKLOG, listenTextResolver: () => '' });
+  } catch (cause) {
+    const reason = (cause as NodeJS.ErrnoException).code ?? 'error';
+    if (reason === 'EADDRINUSE') throw new Failure('PORT_IN_USE', { address: `${host}:${port}` }, cause);
+    throw new Failure('CONFIG_INVALID', { field: 'listen', reason }, cause);
+  }
+  const address = app.server.address();
+  return typeof address === 'object' && address !== null ? address.port : port;
+}
+
+/** `localhost` rather than the loopback's number: a passkey cannot live on an IP address. */
+function addressesOf({ host, publicUrl, agentUrl, tls }: ServeOptions, port: number) {
+  const literal = host.includes(':') ? `[${host}]` : host;
+  const name = host === '127.0.0.1' ? 'localhost' : literal;
+  return {
+    url: publicUrl ?? `${tls ? 'https' : 'http'}://${name}:${port}`,
+    agentUrl: agentUrl ?? `${tls ? 'wss' : 'ws'}://${literal}:${port}${AGENT_PATH}`,
+  };
+}
+
+function announce(log: Logger, { data, host }: ServeOptions, url: string): void {
+  log.info({ url, data, host }, 'listening');
+}

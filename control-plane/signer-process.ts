@@ -1,0 +1,52 @@
+// Composition root of the signer: a process of its own that holds the command key and the factors, reachable only through
+// its two sockets. It opens no network, reads nothing but its folder and the public root, and ends with its parent.
+
+import { pino } from 'pino';
+import { Failure } from '../protocol/failure.ts';
+import { openInstallationKeys } from './config/installation.ts';
+import { logLevel } from './config/options.ts';
+import { pathsIn } from './config/paths.ts';
+import { randomKernel } from './config/random-kernel.ts';
+import { SignerLedger } from './signer/ledger.ts';
+import { serveSigner } from './signer/server.ts';
+
+/** Runs until standard input ends. Says one line on standard output: that it listens, or why it cannot. */
+export async function runSigner(data: string): Promise<void> {
+  const say = (word: object) => process.stdout.write(`${JSON.stringify(word)}\n`);
+  process.umask(0o077);
+  try {
+    const paths = pathsIn(data);
+    const log = pino({ level: logLevel(process.env), base: { part: 'signer' } }, pino.destination(2));
+    const { commandKey, root } = await openInstallationKeys(paths);
+    const ledger = SignerLedger.open(paths.signerDatabase);
+    const parts = {
+      ledger,
+      commandKey,
+      root,
+      randomBytes: randomKernel(),
+      nowS: () => Math.floor(Date.now() / 1000),
+    };
+    const server = await serveSigner(parts, { signer: paths.signerSocket, admin: paths.adminSocket }, log);
+    say({ event: 'listening' });
+    await parentGone();
+    await server.close();
+    ledger.close();
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    say({ event: 'failed', code: error.code, details: error.details });
+    process.exitCode = 1;
+  }
+}
+
+function parentGone(): Promise<void> {
+  // A terminal's Ctrl-C reaches the whole group; the parent decides when we end.
+  process.on('SIGINT', () => undefined);
+  return new Promise((resolve) => {
+    process.stdin
+      .once('end', resolve)
+      .once('close', resolve)
+      .once('error', () => resolve());
+    process.stdin.resume();
+    process.once('SIGTERM', () => resolve());
+  });
+}

@@ -1,0 +1,87 @@
+// The caller's side of the signer's sockets: one connection a request, strict answers. A signer that is not there, or does
+// not answer in time, is `SIGNER_UNAVAILABLE`; it must never be worked around.
+
+import { connect } from 'node:net';
+import { isCode } from '../../protocol/codes.ts';
+import { Failure } from '../../protocol/failure.ts';
+import {
+  type AdminMethods,
+  adminMethods,
+  LINE_BYTES_MAX,
+  type Params,
+  type Result,
+  responseLine,
+  type SignerMethods,
+  signerMethods,
+} from './requests.ts';
+
+const ANSWER_TIMEOUT_MS = 5_000;
+
+export type SignerClient = <N extends keyof SignerMethods>(
+  method: N,
+  params: Params<SignerMethods, N>,
+) => Promise<Result<SignerMethods, N>>;
+
+export type AdminClient = <N extends keyof AdminMethods>(
+  method: N,
+  params: Params<AdminMethods, N>,
+) => Promise<Result<AdminMethods, N>>;
+
+/** Asks on `signer.sock`. */
+export function signerClient(socketPath: string): SignerClient {
+  return async (method, params) => {
+    const result = signerMethods[method].result.safeParse(await ask(socketPath, method, params));
+    if (!result.success) throw new Failure('SIGNER_UNAVAILABLE', { reason: 'answer' });
+    return result.data as Result<SignerMethods, typeof method>;
+  };
+}
+
+/** Asks on `admin.sock`: only whoever may enter the signer's folder can. */
+export function adminClient(socketPath: string): AdminClient {
+  return async (method, params) => {
+    const result = adminMethods[method].result.safeParse(await ask(socketPath, method, params));
+    if (!result.success) throw new Failure('SIGNER_UNAVAILABLE', { reason: 'answer' });
+    return result.data as Result<AdminMethods, typeof method>;
+  };
+}
+
+async function ask(socketPath: string, method: string, params: unknown): Promise<unknown> {
+  const line = await exchange(socketPath, `${JSON.stringify({ id: 1, method, params })}\n`);
+  const answer = responseLine.safeParse(parse(line));
+  if (!answer.success) throw new Failure('SIGNER_UNAVAILABLE', { reason: 'answer' });
+  if ('result' in answer.data) return answer.data.result;
+  const { code, details } = answer.data.error;
+  throw new Failure(isCode(code) ? code : 'INTERNAL', details);
+}
+
+function exchange(socketPath: string, request: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(socketPath);
+    const refuse = (reason: string, cause?: unknown) => {
+      socket.destroy();
+      reject(new Failure('SIGNER_UNAVAILABLE', { reason }, cause));
+    };
+    let received = '';
+    socket.setEncoding('utf8');
+    socket.setTimeout(ANSWER_TIMEOUT_MS, () => refuse('timeout'));
+    socket.on('connect', () => socket.write(request));
+    socket.on('error', (cause) => refuse('connect', cause));
+    socket.on('close', () => refuse('closed'));
+    socket.on('data', (chunk: string) => {
+      received += chunk;
+      if (received.length > LINE_BYTES_MAX) refuse('size');
+      const end = received.indexOf('\n');
+      if (end === -1) return;
+      socket.end();
+      resolve(received.slice(0, end));
+    });
+  });
+}
+
+function parse(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (cause) {
+    throw new Failure('SIGNER_UNAVAILABLE', { reason: 'answer' }, cause);
+  }
+}

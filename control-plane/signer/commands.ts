@@ -1,0 +1,145 @@
+// Signing commands: only for a proven, living intent and an executor that says in its machine's signature that it waits
+// for this operation. This is the one place in the control plane that uses the command key.
+
+import { canonicalBytes } from '../../protocol/canonical.ts';
+import type { Command, KeyProof } from '../../protocol/command.ts';
+import { command as commandSchema } from '../../protocol/command.ts';
+import { Failure } from '../../protocol/failure.ts';
+import { encodeIntent, intentBytes, readIntent } from '../../protocol/intent.ts';
+import { type SigningKey, sha256Text, thumbprint, toBase64url } from '../../protocol/keys.ts';
+import { COMMAND_TTL_S, INTENT_TTL_S } from '../../protocol/limits.ts';
+import type { RootPayload } from '../../protocol/root.ts';
+import { type Ed25519Jwk, parseSchema } from '../../protocol/schema.ts';
+import { type Ready, ready as readySchema } from '../../protocol/session.ts';
+import { onlyKey, signToken, verifyToken } from '../../protocol/token.ts';
+import type { IntentParts } from './intents.ts';
+import type { StoredIntent } from './ledger.ts';
+import type { Params, Result, SignerMethods } from './requests.ts';
+
+export type CommandParts = IntentParts & Readonly<{ commandKey: SigningKey; root: RootPayload }>;
+type MintParams = Params<SignerMethods, 'command.mint'>;
+
+export async function mintCommand(
+  parts: CommandParts,
+  asked: MintParams,
+): Promise<Result<SignerMethods, 'command.mint'>> {
+  const { ledger, nowS } = parts;
+  const { op } = asked;
+  const stored = demandProven(parts, op, asked.intent_hash);
+  const ready = await readReady(asked.ready, asked.ek);
+  if (ready.op !== op || ready.agent !== stored.agent) throw new Failure('AUTHZ_INVALID', { reason: 'ready' });
+  const before = ledger.lastCommand(op);
+  if (before && !asked.previous_gone) throw new Failure('OP_CONFLICT', { reason: 'signed_before' });
+  if (ledger.nonceUsed(ready.cn)) throw new Failure('NONCE_UNKNOWN', { reason: 'used' });
+  const sealed = await demandSealed(stored, asked.sealed);
+  const iat = nowS();
+  const exp = Math.min(iat + COMMAND_TTL_S, parts.root.expires);
+  const signed = await sign(parts, stored, { cn: ready.cn, iat, exp, sealed });
+  ledger.transaction(() => {
+    ledger.addCommand(ready.cn, op, signed.cmd_sha256, iat);
+    const data = { hash: stored.hash, cmd_sha256: signed.cmd_sha256, again: before !== undefined };
+    ledger.audit({ at: iat, kind: 'command.signed', op, operator: stored.operator, data });
+  });
+  return { ...signed, cn: ready.cn, exp };
+}
+
+function demandProven(
+  { ledger, nowS, root }: CommandParts,
+  op: string,
+  hash: string,
+): StoredIntent & { proven_at: number } {
+  const stored = ledger.intent(op);
+  if (stored?.hash !== hash || stored.proven_at === null) throw new Failure('AUTHZ_INVALID', { reason: 'not_proven' });
+  if (nowS() > stored.not_after) throw new Failure('EXPIRED', { reason: 'intent' });
+  if (nowS() >= root.expires) throw new Failure('ROOT_EXPIRED', { version: root.version });
+  return { ...stored, proven_at: stored.proven_at };
+}
+
+async function readReady(token: string, ek: Ed25519Jwk): Promise<Ready> {
+  const { payload } = await verifyToken(token, 'lk-ready+jws', onlyKey(await thumbprint(ek), ek));
+  return parseSchema(readySchema, payload);
+}
+
+/** The sealed secrets that go along are exactly those whose hashes were proven. */
+async function demandSealed(stored: StoredIntent, sealed: MintParams['sealed']): Promise<MintParams['sealed']> {
+  const intent = readIntent(stored.bytes);
+  if (intent.act !== 'reset') throw new Failure('AUTHZ_INVALID', { reason: 'act' });
+  for (const slot of ['account', 'vnc'] as const) {
+    const source = intent[slot]?.secret;
+    const given = sealed?.[slot];
+    const wanted = source?.mode === 'typed' ? source.sealed_sha256 : null;
+    if ((given === undefined ? null : await sha256Text(given)) !== wanted) {
+      throw new Failure('AUTHZ_INVALID', { reason: `sealed_${slot}` });
+    }
+  }
+  return sealed;
+}
+
+type Freshness = Readonly<{ cn: string; iat: number; exp: number; sealed: MintParams['sealed'] }>;
+
+async function sign(
+  { commandKey, root }: CommandParts,
+  { op, agent, bytes, operator, method, proven_at, proof }: StoredIntent & { proven_at: number },
+  { cn, iat, exp, sealed }: Freshness,
+): Promise<{ token: string; cmd_sha256: string }> {
+  if (method === null) throw new Failure('AUTHZ_INVALID', { reason: 'not_proven' });
+  const shown: { proof?: KeyProof } = proof === null ? {} : { proof: JSON.parse(proof) as KeyProof };
+  const payload: Command = parseSchema(commandSchema, {
+    v: 1,
+    iss: root.iss,
+    aud: agent,
+    op,
+    cn,
+    iat,
+    exp,
+    root_ver: root.version,
+    intent: bytes,
+    authz: { operator, method, at: proven_at, ...shown },
+    ...(sealed && (sealed.account || sealed.vnc) ? { sealed } : {}),
+  });
+  return signPayload(payload, commandKey);
+}
+
+async function signPayload(payload: Command, key: SigningKey): Promise<{ token: string; cmd_sha256: string }> {
+  const token = await signToken('lk-command+jws', payload, key);
+  return { token, cmd_sha256: await sha256Text(canonicalBytes(payload)) };
+}
+
+/** A cancel needs a signed-in operator and no factor; it names the nonce of the executor at work. */
+export async function mintCancel(
+  { ledger, commandKey, root, randomBytes, nowS }: CommandParts,
+  { op, operator }: Params<SignerMethods, 'cancel.mint'>,
+): Promise<Result<SignerMethods, 'cancel.mint'>> {
+  const stored = ledger.intent(op);
+  const last = ledger.lastCommand(op);
+  if (!stored || !last) throw new Failure('STATE_CONFLICT', { reason: 'nothing_signed' });
+  const iat = nowS();
+  const bytes = intentBytes({
+    v: 1,
+    op,
+    project: stored.project,
+    agent: stored.agent,
+    method: 'online',
+    operator,
+    nonce: toBase64url(randomBytes(32)),
+    not_after: iat + INTENT_TTL_S,
+    act: 'cancel',
+  });
+  const payload: Command = parseSchema(commandSchema, {
+    v: 1,
+    iss: root.iss,
+    aud: stored.agent,
+    op,
+    cn: last.cn,
+    iat,
+    exp: iat + COMMAND_TTL_S,
+    root_ver: root.version,
+    intent: encodeIntent(bytes),
+    authz: { operator, method: 'session', at: iat },
+  });
+  const signed = await signPayload(payload, commandKey);
+  ledger.transaction(() =>
+    ledger.audit({ at: iat, kind: 'cancel.signed', op, operator, data: { cmd_sha256: signed.cmd_sha256 } }),
+  );
+  return signed;
+}

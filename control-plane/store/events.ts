@@ -1,0 +1,38 @@
+// The history that is streamed: appended within the transaction that makes it true, read in order, never changed.
+
+import type { EventData } from '../core/operation.ts';
+import type { Db, Write } from './store.ts';
+
+export type StoredEvent = Readonly<{
+  id: number;
+  at: number;
+  vm: string | null;
+  op: string | null;
+  type: string;
+  data: EventData;
+}>;
+export type NewEvent = Omit<StoredEvent, 'id'>;
+export type EventScope = Readonly<{ op: string } | { vm: string } | Record<never, never>>;
+
+/** Read in pages of this size. */
+export const EVENTS_PER_PAGE = 200;
+
+export async function appendEvent(trx: Write, { at, vm, op, type, data }: NewEvent): Promise<void> {
+  await trx
+    .insertInto('events')
+    .values({ at, vm, op, type, data_json: JSON.stringify(data) })
+    .execute();
+}
+
+export async function eventsAfter(db: Db, scope: EventScope, id: number): Promise<StoredEvent[]> {
+  let query = db.selectFrom('events').selectAll().where('id', '>', id).orderBy('id').limit(EVENTS_PER_PAGE);
+  if ('op' in scope) query = query.where('op', '=', scope.op);
+  if ('vm' in scope) query = query.where('vm', '=', scope.vm);
+  const rows = await query.execute();
+  return rows.map(({ data_json, ...row }) => ({ ...row, data: JSON.parse(data_json) as EventData }));
+}
+
+export async function lastEventId(db: Db): Promise<number> {
+  const row = await db.selectFrom('events').select('id').orderBy('id', 'desc').limit(1).executeTakeFirst();
+  return row?.id ?? 0;
+}

@@ -1,0 +1,39 @@
+// Join tokens: kept as hashes, used once. Taking one is part of the transaction that makes the machine.
+
+import type { Db, Write } from './store.ts';
+import type { JoinTokenTable } from './tables.ts';
+
+export type JoinToken = Readonly<JoinTokenTable>;
+export type JoinTokenState = 'live' | 'used' | 'expired' | 'revoked';
+
+export async function insertJoinToken(trx: Write, token: JoinToken): Promise<void> {
+  await trx.insertInto('join_tokens').values(token).execute();
+}
+
+export function listJoinTokens(db: Db): Promise<JoinToken[]> {
+  return db.selectFrom('join_tokens').selectAll().orderBy('created_at', 'desc').limit(500).execute();
+}
+
+export function stateOf({ used_at, revoked_at, expires_at }: JoinToken, now: number): JoinTokenState {
+  if (used_at !== null) return 'used';
+  if (revoked_at !== null) return 'revoked';
+  return now > expires_at ? 'expired' : 'live';
+}
+
+export async function joinTokenBySha256(db: Db, sha256: string): Promise<JoinToken | null> {
+  const row = await db.selectFrom('join_tokens').selectAll().where('sha256', '=', sha256).executeTakeFirst();
+  return row ?? null;
+}
+
+export async function findJoinToken(db: Db, id: string): Promise<JoinToken | null> {
+  const row = await db.selectFrom('join_tokens').selectAll().where('id', '=', id).executeTakeFirst();
+  return row ?? null;
+}
+
+export async function markUsed(trx: Write, id: string, vm: string, at: number): Promise<void> {
+  await trx.updateTable('join_tokens').set({ used_at: at, vm }).where('id', '=', id).execute();
+}
+
+export async function markRevoked(trx: Write, id: string, at: number): Promise<void> {
+  await trx.updateTable('join_tokens').set({ revoked_at: at }).where('id', '=', id).execute();
+}

@@ -1,0 +1,67 @@
+// The database's versions, one numbered step after the other, each applied whole or not at all. A step that was released
+// never changes; a database from a later version than the last step is refused and left as it is.
+
+import type { DatabaseSync } from 'node:sqlite';
+import { Failure } from '../../protocol/failure.ts';
+
+type Migration = Readonly<{ version: number; sql: string }>;
+
+export const migrations: readonly Migration[] = [
+  {
+    version: 1,
+    sql: `
+CREATE TABLE vms (
+  id TEXT PRIMARY KEY, agent TEXT NOT NULL UNIQUE, name TEXT NOT NULL, project TEXT NOT NULL,
+  ik_json TEXT NOT NULL, ik_kid TEXT NOT NULL UNIQUE, ek_json TEXT NOT NULL, machine_sha256 TEXT NOT NULL, enrolled_at INTEGER NOT NULL,
+  last_seen INTEGER, boot TEXT, facts_json TEXT, agent_version TEXT, ctr INTEGER NOT NULL, jhead TEXT,
+  flags_json TEXT NOT NULL, labels_json TEXT NOT NULL, UNIQUE (project, name)) STRICT;
+CREATE TABLE operations (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, op TEXT NOT NULL UNIQUE, vm TEXT NOT NULL REFERENCES vms (id),
+  state TEXT NOT NULL, approved INTEGER NOT NULL, ended INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+  sealed INTEGER NOT NULL, record_json TEXT NOT NULL) STRICT;
+CREATE INDEX operations_by_vm ON operations (vm, seq);
+CREATE INDEX operations_open ON operations (ended, vm) WHERE ended = 0;
+CREATE INDEX operations_sealed ON operations (seq) WHERE sealed = 1;
+CREATE TABLE receipts (
+  op TEXT NOT NULL REFERENCES operations (op), n INTEGER NOT NULL, token TEXT NOT NULL, sha256 TEXT NOT NULL,
+  state TEXT NOT NULL, code TEXT, at INTEGER NOT NULL, detail_json TEXT NOT NULL, PRIMARY KEY (op, n)) STRICT;
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, vm TEXT, op TEXT, type TEXT NOT NULL,
+  data_json TEXT NOT NULL) STRICT;
+CREATE INDEX events_by_op ON events (op, id);
+CREATE INDEX events_by_vm ON events (vm, id);
+CREATE TABLE join_tokens (
+  id TEXT PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, name TEXT, created_by TEXT NOT NULL, created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL, revoked_at INTEGER, used_at INTEGER, vm TEXT) STRICT;
+CREATE TABLE nonces (nonce TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+CREATE INDEX nonces_by_time ON nonces (at);
+CREATE TABLE operators (name TEXT PRIMARY KEY, created_at INTEGER NOT NULL) STRICT;
+CREATE TABLE api_keys (
+  sha256 TEXT PRIMARY KEY, operator TEXT NOT NULL REFERENCES operators (name), created_at INTEGER NOT NULL) STRICT;
+`,
+  },
+];
+
+export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;
+
+/** Throws `DATABASE_NEWER` before anything is written. */
+export function demandKnownVersion(db: DatabaseSync): number {
+  const have = Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
+  if (have > SCHEMA_VERSION) throw new Failure('DATABASE_NEWER', { have, known: SCHEMA_VERSION });
+  return have;
+}
+
+export function migrate(db: DatabaseSync): void {
+  const have = demandKnownVersion(db);
+  for (const { version, sql } of migrations) {
+    if (version <= have) continue;
+    db.exec('BEGIN IMMEDIATE');
+    try {
+      db.exec(`${sql}; PRAGMA user_version = ${version}`);
+      db.exec('COMMIT');
+    } catch (error) {
+      db.exec('ROLLBACK');
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,139 @@
+// Operations and their receipts. An operation changes through `change` alone: one read, one step of core, one write with
+// its events, all in the caller's transaction.
+
+import { isEnd } from '../../protocol/lifecycle.ts';
+import type { Receipt } from '../../protocol/receipt.ts';
+import type { Operation, OperationEvent } from '../core/operation.ts';
+import { progress, type Step } from '../core/progress.ts';
+import { appendEvent } from './events.ts';
+import type { Db, Write } from './store.ts';
+
+const columnsOf = (operation: Operation) => ({
+  state: operation.state,
+  approved: operation.approvedAt === null ? 0 : 1,
+  ended: isEnd(operation.state) ? 1 : 0,
+  updated_at: operation.updatedAt,
+  sealed: operation.sealed === null ? 0 : 1,
+  record_json: JSON.stringify(operation),
+});
+
+const read = (row: { record_json: string }): Operation => JSON.parse(row.record_json) as Operation;
+
+export async function insertOperation(trx: Write, operation: Operation): Promise<void> {
+  const { op, vm, createdAt, operator } = operation;
+  await trx
+    .insertInto('operations')
+    .values({ op, vm, ...columnsOf(operation) })
+    .execute();
+  await appendEvent(trx, {
+    at: createdAt,
+    vm,
+    op,
+    type: 'operation.created',
+    data: { operator, state: operation.state },
+  });
+}
+
+export async function findOperation(db: Db, op: string): Promise<Operation | null> {
+  const row = await db.selectFrom('operations').select('record_json').where('op', '=', op).executeTakeFirst();
+  return row ? read(row) : null;
+}
+
+/** Applies one step and stores what came of it. */
+export async function change(trx: Write, before: Operation, step: Step, at: number): Promise<Operation> {
+  const { operation, events } = progress(before, step, at);
+  if (operation === before && events.length === 0) return before;
+  await trx.updateTable('operations').set(columnsOf(operation)).where('op', '=', operation.op).execute();
+  for (const event of events) await appendEvent(trx, eventOf(operation, event, at));
+  return operation;
+}
+
+/** The machine's operations that have not ended, oldest first. */
+export async function openOperations(db: Db, vm: string): Promise<Operation[]> {
+  const rows = await db
+    .selectFrom('operations')
+    .select('record_json')
+    .where('vm', '=', vm)
+    .where('ended', '=', 0)
+    .orderBy('seq')
+    .execute();
+  return rows.map(read);
+}
+
+/** Everything that time may do something to: open operations, and ended ones whose secrets wait. */
+export async function operationsUnderWatch(db: Db): Promise<Operation[]> {
+  const rows = await db
+    .selectFrom('operations')
+    .select('record_json')
+    .where((eb) => eb.or([eb('ended', '=', 0), eb('sealed', '=', 1)]))
+    .orderBy('seq')
+    .execute();
+  return rows.map(read);
+}
+
+export type OperationFilter = Readonly<{
+  vm?: string | undefined;
+  state?: string | undefined;
+  before?: string | undefined;
+  limit: number;
+}>;
+
+/** Newest first. */
+export async function listOperations(db: Db, { vm, state, before, limit }: OperationFilter): Promise<Operation[]> {
+  let query = db.selectFrom('operations').select('record_json').orderBy('seq', 'desc').limit(limit);
+  if (vm !== undefined) query = query.where('vm', '=', vm);
+  if (state !== undefined) query = query.where('state', '=', state);
+  if (before !== undefined) {
+    query = query.where('seq', '<', (eb) => eb.selectFrom('operations').select('seq').where('op', '=', before));
+  }
+  return (await query.execute()).map(read);
+}
+
+export type StoredReceipt = Readonly<{
+  n: number;
+  sha256: string;
+  state: string;
+  code: string | null;
+  at: number;
+  detail: Receipt['detail'];
+}>;
+
+export async function insertReceipt(
+  trx: Write,
+  receipt: Receipt,
+  token: string,
+  sha256: string,
+  at: number,
+): Promise<void> {
+  const { op, n, state, code, detail } = receipt;
+  await trx
+    .insertInto('receipts')
+    .values({ op, n, token, sha256, state, code, at, detail_json: JSON.stringify(detail) })
+    .execute();
+}
+
+export async function receiptSha256(db: Db, op: string, n: number): Promise<string | null> {
+  const row = await db
+    .selectFrom('receipts')
+    .select('sha256')
+    .where('op', '=', op)
+    .where('n', '=', n)
+    .executeTakeFirst();
+  return row?.sha256 ?? null;
+}
+
+export async function receiptsOf(db: Db, op: string): Promise<StoredReceipt[]> {
+  const rows = await db.selectFrom('receipts').selectAll().where('op', '=', op).orderBy('n').execute();
+  return rows.map(({ n, sha256, state, code, at, detail_json }) => ({
+    n,
+    sha256,
+    state,
+    code,
+    at,
+    detail: JSON.parse(detail_json) as Receipt['detail'],
+  }));
+}
+
+function eventOf({ vm, op }: Operation, { type, data }: OperationEvent, at: number) {
+  return { at, vm, op, type, data };
+}

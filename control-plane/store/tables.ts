@@ -1,0 +1,83 @@
+// The tables, as the query builder types them. Times are milliseconds since 1970; members ending in `_json` hold JSON that
+// this program wrote itself. migrations.ts makes them.
+
+import type { Generated } from 'kysely';
+
+export type VmTable = {
+  id: string;
+  agent: string;
+  name: string;
+  project: string;
+  ik_json: string;
+  ik_kid: string;
+  ek_json: string;
+  machine_sha256: string;
+  enrolled_at: number;
+  last_seen: number | null;
+  boot: string | null;
+  facts_json: string | null;
+  agent_version: string | null;
+  /** The hello counter that was last confirmed. */
+  ctr: number;
+  jhead: string | null;
+  flags_json: string;
+  labels_json: string;
+};
+
+/** What is searched for is a column; the rest of an operation is its record. */
+export type OperationTable = {
+  seq: Generated<number>;
+  op: string;
+  vm: string;
+  state: string;
+  approved: number;
+  ended: number;
+  updated_at: number;
+  /** Whether sealed secrets wait to be collected. */
+  sealed: number;
+  record_json: string;
+};
+
+export type ReceiptTable = {
+  op: string;
+  n: number;
+  token: string;
+  sha256: string;
+  state: string;
+  code: string | null;
+  at: number;
+  detail_json: string;
+};
+
+export type EventTable = {
+  id: Generated<number>;
+  at: number;
+  vm: string | null;
+  op: string | null;
+  type: string;
+  data_json: string;
+};
+
+export type JoinTokenTable = {
+  id: string;
+  sha256: string;
+  name: string | null;
+  created_by: string;
+  created_at: number;
+  expires_at: number;
+  revoked_at: number | null;
+  used_at: number | null;
+  vm: string | null;
+};
+
+export type Tables = {
+  vms: VmTable;
+  operations: OperationTable;
+  receipts: ReceiptTable;
+  events: EventTable;
+  join_tokens: JoinTokenTable;
+  /** Nonces that agents drew, so that none is taken twice. */
+  nonces: { nonce: string; at: number };
+  operators: { name: string; created_at: number };
+  api_keys: { sha256: string; operator: string; created_at: number };
+};

@@ -1,0 +1,142 @@
+// Machines: their keys, what their agents said of themselves, and what is odd about them.
+
+import type { Ed25519Jwk } from '../../protocol/schema.ts';
+import type { Facts } from '../../protocol/session.ts';
+import { appendEvent } from './events.ts';
+import type { Db, Write } from './store.ts';
+import type { VmTable } from './tables.ts';
+
+export type Vm = Readonly<{
+  id: string;
+  agent: string;
+  name: string;
+  project: string;
+  ik: Ed25519Jwk;
+  ikKid: string;
+  ek: Ed25519Jwk;
+  machineSha256: string;
+  enrolledAt: number;
+  lastSeen: number | null;
+  boot: string | null;
+  facts: Facts | null;
+  agentVersion: string | null;
+  ctr: number;
+  jhead: string | null;
+  flags: readonly string[];
+  labels: Readonly<Record<string, string>>;
+}>;
+
+export async function insertVm(trx: Write, vm: Vm): Promise<void> {
+  await trx.insertInto('vms').values(rowOf(vm)).execute();
+  await appendEvent(trx, { at: vm.enrolledAt, vm: vm.id, op: null, type: 'vm.enrolled', data: { name: vm.name } });
+}
+
+export async function nameIsUsed(db: Db, project: string): Promise<(name: string) => boolean> {
+  const rows = await db.selectFrom('vms').select('name').where('project', '=', project).execute();
+  const names = new Set(rows.map(({ name }) => name));
+  return (name) => names.has(name);
+}
+
+/** The machine whose link has that key. */
+export async function vmByKey(db: Db, ikKid: string): Promise<Vm | null> {
+  const row = await db.selectFrom('vms').selectAll().where('ik_kid', '=', ikKid).executeTakeFirst();
+  return row ? vmOf(row) : null;
+}
+
+/** By id first: a machine that calls itself by another's id is still found by its own only. */
+export async function findVm(db: Db, idOrName: string): Promise<Vm | null> {
+  const byId = await db.selectFrom('vms').selectAll().where('id', '=', idOrName).executeTakeFirst();
+  const row = byId ?? (await db.selectFrom('vms').selectAll().where('name', '=', idOrName).executeTakeFirst());
+  return row ? vmOf(row) : null;
+}
+
+export async function listVms(
+  db: Db,
+  { name, after, limit }: Readonly<{ name?: string | undefined; after?: string | undefined; limit: number }>,
+): Promise<Vm[]> {
+  let query = db.selectFrom('vms').selectAll().orderBy('id').limit(limit);
+  if (name !== undefined) query = query.where('name', '=', name);
+  if (after !== undefined) query = query.where('id', '>', after);
+  return (await query.execute()).map(vmOf);
+}
+
+/** The open, approved operation of each of these machines. */
+export async function busyVms(db: Db, ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  if (ids.length === 0) return new Map();
+  const rows = await db
+    .selectFrom('operations')
+    .select(['vm', 'op'])
+    .where('ended', '=', 0)
+    .where('approved', '=', 1)
+    .where('vm', 'in', ids)
+    .execute();
+  return new Map(rows.map(({ vm, op }) => [vm, op]));
+}
+
+export async function updateVm(
+  trx: Write,
+  id: string,
+  change: Partial<Pick<VmTable, 'last_seen' | 'boot' | 'agent_version' | 'ctr' | 'jhead' | 'facts_json'>>,
+): Promise<void> {
+  await trx.updateTable('vms').set(change).where('id', '=', id).execute();
+}
+
+/** Raises a flag and says so each time, also where it is up already. */
+export async function flagVm(trx: Write, id: string, code: string, at: number): Promise<void> {
+  const { flags_json } = await trx
+    .selectFrom('vms')
+    .select('flags_json')
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow();
+  const flags = new Set(JSON.parse(flags_json) as string[]).add(code);
+  await trx
+    .updateTable('vms')
+    .set({ flags_json: JSON.stringify([...flags]) })
+    .where('id', '=', id)
+    .execute();
+  await appendEvent(trx, { at, vm: id, op: null, type: 'vm.flag', data: { code } });
+}
+
+function vmOf(row: VmTable): Vm {
+  return {
+    id: row.id,
+    agent: row.agent,
+    name: row.name,
+    project: row.project,
+    ik: JSON.parse(row.ik_json) as Ed25519Jwk,
+    ikKid: row.ik_kid,
+    ek: JSON.parse(row.ek_json) as Ed25519Jwk,
+    machineSha256: row.machine_sha256,
+    enrolledAt: row.enrolled_at,
+    lastSeen: row.last_seen,
+    boot: row.boot,
+    facts: row.facts_json === null ? null : (JSON.parse(row.facts_json) as Facts),
+    agentVersion: row.agent_version,
+    ctr: row.ctr,
+    jhead: row.jhead,
+    flags: JSON.parse(row.flags_json) as string[],
+    labels: JSON.parse(row.labels_json) as Record<string, string>,
+  };
+}
+
+function rowOf(vm: Vm): VmTable {
+  return {
+    id: vm.id,
+    agent: vm.agent,
+    name: vm.name,
+    project: vm.project,
+    ik_json: JSON.stringify(vm.ik),
+    ik_kid: vm.ikKid,
+    ek_json: JSON.stringify(vm.ek),
+    machine_sha256: vm.machineSha256,
+    enrolled_at: vm.enrolledAt,
+    last_seen: vm.lastSeen,
+    boot: vm.boot,
+    facts_json: vm.facts === null ? null : JSON.stringify(vm.facts),
+    agent_version: vm.agentVersion,
+    ctr: vm.ctr,
+    jhead: vm.jhead,
+    flags_json: JSON.stringify(vm.flags),
+    labels_json: JSON.stringify(vm.labels),
+  };
+}

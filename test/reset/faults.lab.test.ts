@@ -1,0 +1,180 @@
+// What goes wrong on the way: a machine that is off, a process that dies, a control plane that is killed, a reboot that is
+// lost, a network that is cut. Expected each time: one true end, and never two effects.
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Guest } from '../lab/guest.ts';
+import { PRODUCT_SERVICES } from '../lab/services.ts';
+import { opens, Scene, shadowField } from './scene.ts';
+
+let scene: Scene;
+
+/** The product's services with an executor that does not wait for long until a reboot counts as swallowed. */
+const impatient = PRODUCT_SERVICES.map((service) =>
+  service.name === 'executor' ? { ...service, argv: [...service.argv, '--reboot-patience', '2'] } : service,
+);
+
+beforeAll(async () => {
+  scene = await Scene.open();
+});
+afterAll(() => scene?.close());
+
+const guestNamed = (name: string) => scene.guest({ name: `${name}-${process.pid}`, vnc: false, services: impatient });
+
+/** Makes `passwd` wait before it works, so that there is a middle to be killed in. */
+async function slowPasswd(guest: Guest, seconds: number): Promise<void> {
+  const script = `mv /usr/bin/passwd /usr/bin/passwd.real
+printf '#!/bin/sh\\ntouch /run/passwd-started\\nsleep ${seconds}\\nexec /usr/bin/passwd.real "$@"\\n' > /usr/bin/passwd
+chmod 755 /usr/bin/passwd`;
+  const { code, stderr } = await guest.exec(['sh', '-c', script]);
+  if (code !== 0) throw new Error(stderr);
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+describe('a machine that is not there', () => {
+  it('is reset as soon as it comes, with generated passwords', async () => {
+    const guest = await guestNamed('late');
+    await guest.cutNetwork();
+    await scene.controlPlane.untilOnline(guest.name, false);
+    const running = scene.reset(['reset', guest.name]);
+    await scene.untilState(guest, 'QUEUED');
+    await guest.restoreNetwork();
+    const { done } = await running;
+    expect(done.state).toBe('DONE');
+    expect(await opens(guest, 'root', done.secrets?.account ?? '')).toBe(true);
+  });
+
+  it('cannot be given a typed password, and nothing is queued', async () => {
+    const guest = await guestNamed('away');
+    await guest.cutNetwork();
+    await scene.controlPlane.untilOnline(guest.name, false);
+    const { code, done } = await scene.reset(['reset', guest.name, '--password-stdin'], {
+      input: 'x7-typed-never-sent\n',
+    });
+    expect(code).toBe(3);
+    expect(done).toMatchObject({ code: 'AGENT_OFFLINE' });
+    const { items } = await scene.controlPlane.api(scene.apiKey).operations({ vm: guest.name });
+    expect(items.filter(({ ended }) => !ended)).toEqual([]);
+  });
+});
+
+describe('a process that dies', () => {
+  it('the link, killed while the password is being set: the reset is done all the same', async () => {
+    const guest = await guestNamed('link-dies');
+    await slowPasswd(guest, 1);
+    const running = scene.reset(['reset', guest.name]);
+    await until(async () => (await guest.exec(['test', '-e', '/run/passwd-started'])).code === 0);
+    await guest.kill('link');
+    const { done } = await running;
+    expect(done.state).toBe('DONE');
+    expect(guest.reboots).toBe(1);
+    expect(await opens(guest, 'root', done.secrets?.account ?? '')).toBe(true);
+  });
+
+  it('the executor, killed before the password was set: INTERRUPTED, and the old entry stands', async () => {
+    const guest = await guestNamed('executor-dies');
+    await slowPasswd(guest, 30);
+    const before = await shadowField(guest, 'root');
+    const running = scene.reset(['reset', guest.name]);
+    await until(async () => (await guest.exec(['test', '-e', '/run/passwd-started'])).code === 0);
+    await guest.exec(['sh', '-c', 'pkill -KILL -f "main.ts executor"; pkill -KILL -f passwd']);
+    const { code, done } = await running;
+    expect({ code, state: done.state }).toEqual({ code: 1, state: 'INTERRUPTED' });
+    expect(await shadowField(guest, 'root')).toBe(before);
+    expect(guest.reboots).toBe(0);
+  });
+
+  it('the machine itself, without power while it waits: INTERRUPTED, and nothing was changed', async () => {
+    const guest = await guestNamed('power-dies');
+    const before = await shadowField(guest, 'root');
+    const running = scene.reset(['reset', guest.name, '--grace', '600']);
+    await scene.untilState(guest, 'WAITING');
+    await guest.powerCut();
+    await guest.boot();
+    const { done } = await running;
+    expect(done.state).toBe('INTERRUPTED');
+    expect(await shadowField(guest, 'root')).toBe(before);
+  });
+
+  it('the machine itself, without power instead of a reboot: another boot is another boot', async () => {
+    const guest = await guestNamed('power-reboot');
+    await guest.swallowReboots(100);
+    const running = scene.reset(['reset', guest.name]);
+    await scene.untilState(guest, 'REBOOTING');
+    await guest.powerCut();
+    await guest.boot();
+    const { done } = await running;
+    expect(done.state).toBe('DONE');
+    expect(await opens(guest, 'root', done.secrets?.account ?? '')).toBe(true);
+  });
+});
+
+describe('a control plane that is killed and started again', () => {
+  it('while the machine works loses nothing and repeats nothing', async () => {
+    const guest = await guestNamed('cp-dies');
+    await slowPasswd(guest, 2);
+    const running = scene.reset(['reset', guest.name]);
+    await until(async () => (await guest.exec(['test', '-e', '/run/passwd-started'])).code === 0);
+    await scene.controlPlane.kill();
+    await until(async () => guest.reboots === 1);
+    await scene.controlPlane.run();
+    const { done } = await running;
+    expect(done.state).toBe('DONE');
+    expect(guest.reboots).toBe(1);
+    expect(await opens(guest, 'root', done.secrets?.account ?? '')).toBe(true);
+  });
+});
+
+describe('a reboot that is lost', () => {
+  it('once is asked for again', async () => {
+    const guest = await guestNamed('lost-once');
+    await guest.swallowReboots(1);
+    const { done, lines } = await scene.reset(['reset', guest.name]);
+    expect(done.state).toBe('DONE');
+    expect(lines.filter(({ state }) => state === 'REBOOTING')).toHaveLength(2);
+    expect(guest.reboots).toBe(1);
+  });
+
+  it('again and again ends PARTIAL, and the password is in force', async () => {
+    const guest = await guestNamed('lost-always');
+    await guest.swallowReboots(100);
+    const { code, done } = await scene.reset(['reset', guest.name]);
+    expect({ code, state: done.state, reason: done.code }).toEqual({
+      code: 4,
+      state: 'PARTIAL',
+      reason: 'REBOOT_TIMEOUT',
+    });
+    expect(await opens(guest, 'root', done.secrets?.account ?? '')).toBe(true);
+  });
+});
+
+describe('a network that is cut', () => {
+  it('after the command was taken: every step is seen once it is back', async () => {
+    const guest = await guestNamed('cut');
+    await slowPasswd(guest, 1);
+    const running = scene.reset(['reset', guest.name]);
+    await until(async () => (await guest.exec(['test', '-e', '/run/passwd-started'])).code === 0);
+    await guest.cutNetwork();
+    await until(async () => guest.reboots === 1);
+    await guest.restoreNetwork();
+    const { done, lines } = await running;
+    expect(done.state).toBe('DONE');
+    const seen = lines.map(({ state }) => state).filter((state) => typeof state === 'string');
+    expect(seen).toEqual(expect.arrayContaining(['ACCEPTED', 'SECRET_READY', 'PASSWORD_SET', 'REBOOTING', 'BOOTED']));
+  });
+});
+
+describe('a machine that comes back changed', () => {
+  it('with a forbidden kernel argument is PARTIAL, never DONE', async () => {
+    const guest = await guestNamed('changed');
+    guest.setKernelCommandLine('BOOT_IMAGE=/vmlinuz root=/dev/vda1 ro rd.break');
+    const { code, done } = await scene.reset(['reset', guest.name]);
+    expect({ code, state: done.state, reason: done.code }).toEqual({
+      code: 4,
+      state: 'PARTIAL',
+      reason: 'BOOT_ENV_CHANGED',
+    });
+  });
+});
