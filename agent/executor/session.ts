@@ -16,6 +16,7 @@ import { mark } from './marks.ts';
 import type { ExecutorParts } from './parts.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import { ledgerOf, Recorder, signReceipt } from './recorder.ts';
+import { rehearse } from './rehearsal.ts';
 import { carryOut } from './run.ts';
 
 /** Serves the connection; returns when there is nothing left to do. Refusals are answers, defects are thrown. */
@@ -53,6 +54,8 @@ async function serveOperation(
 ): Promise<void> {
   const { prepared, token } = await prepare(parts, asked);
   channel.send({ t: 'ready', op: asked.op, token });
+  // What goes wrong here will go wrong again, and be answered, when it counts.
+  await rehearse(parts, prepared).catch(() => undefined);
   const patience = AbortSignal.timeout(READY_TTL_S * 1000);
   const request = await channel.next(patience);
   if (request?.t !== 'execute') return;

@@ -1,7 +1,8 @@
 // `npm run demo`: a control plane, one guest, one whole reset, and then both stay up to be tried. Everything is the product
 // itself; only the machine is the lab's. Ctrl-C takes it all down and leaves nothing behind.
 
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { URI } from 'otpauth';
@@ -30,6 +31,9 @@ async function main(): Promise<number> {
   const stopped = new Promise<number>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(130));
   });
+  // Everything that the demo makes, and all that it starts makes, lies in one folder that goes with it.
+  const folder = mkdtempSync(join(tmpdir(), 'latchkey-demo-'));
+  process.env['TMPDIR'] = folder;
   let controlPlane: ControlPlane | undefined;
   const run = async () => {
     transcript.step('starting', 'Starting the control plane: gateway, signer and API, with a new data folder');
@@ -47,6 +51,7 @@ async function main(): Promise<number> {
   } finally {
     await destroyAll();
     await controlPlane?.destroy();
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 
