@@ -5,6 +5,8 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { Failure } from '../protocol/failure.ts';
 
 const MARKER = '/run/latchkey-lab-guest';
+/** What /proc/PID/ns/* links to (namespaces(7)). */
+const NAMESPACE = /^[a-z]+:\[[0-9]+\]$/;
 
 /**
  * Throws `OUTSIDE_GUEST` unless the lab's marker is here and names namespaces of its runner that are not this process's
@@ -17,9 +19,9 @@ export function demandGuestForSources(
   if (!isSource) return;
   const runner = readRunner(marker);
   for (const kind of ['pid', 'mnt'] as const) {
-    if (typeof runner?.[kind] !== 'string' || runner[kind] === readlinkSync(`/proc/self/ns/${kind}`)) {
-      throw new Failure('OUTSIDE_GUEST');
-    }
+    const named = runner?.[kind];
+    const isNamespace = typeof named === 'string' && NAMESPACE.test(named) && named.startsWith(`${kind}:`);
+    if (!isNamespace || named === readlinkSync(`/proc/self/ns/${kind}`)) throw new Failure('OUTSIDE_GUEST');
   }
 }
 

@@ -263,6 +263,10 @@ const table = {
     'Another `latchkey serve` uses this data folder.',
     'Stop it first, or choose another folder with --data.',
   ),
+  VNC_USES_ACCOUNT: refused(
+    'This VNC server asks for the account’s own password.',
+    'Reset the account’s password; there is no other one to reset.',
+  ),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

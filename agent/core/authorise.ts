@@ -7,6 +7,7 @@ import { type Command, command as commandSchema } from '../../protocol/command.t
 import { Failure } from '../../protocol/failure.ts';
 import { type CancelIntent, type Intent, type ResetIntent, readIntent } from '../../protocol/intent.ts';
 import { fromBase64url } from '../../protocol/keys.ts';
+import { INTENT_TTL_S_MAX } from '../../protocol/limits.ts';
 import { refuseReroot } from '../../protocol/reroot.ts';
 import { assertRootValid, type RootPayload, roleKeys } from '../../protocol/root.ts';
 import { parseSchema } from '../../protocol/schema.ts';
@@ -61,6 +62,8 @@ function authorise(token: VerifiedToken, { agent, project, root, op, cn, expired
   if (intent.agent !== agent) throw new Failure('AUTHZ_INVALID', { reason: 'agent' });
   if (intent.project !== project) throw new Failure('AUTHZ_INVALID', { reason: 'project' });
   if (intent.operator !== command.authz.operator) throw new Failure('AUTHZ_INVALID', { reason: 'operator' });
+  if (intent.not_after > command.iat + INTENT_TTL_S_MAX)
+    throw new Failure('SCHEMA_INVALID', { field: 'intent.not_after' });
   if (intent.not_after < command.iat) throw new Failure('EXPIRED', { reason: 'intent' });
   return { command, intent };
 }

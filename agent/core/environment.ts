@@ -32,16 +32,25 @@ const bareArguments: readonly string[] = [
   'single',
   'S',
   's',
+  '-s',
   '1',
   'rescue',
+  'rd.rescue',
   'emergency',
-  'rd.break',
   'rd.emergency',
-  'systemd.debug_shell',
+  '-b',
+  'rd.break',
+  'break',
   'systemd.volatile',
 ];
-const argumentsWithAnyValue: readonly string[] = ['rd.break', 'rd.emergency', 'systemd.debug_shell', 'systemd.run'];
-const shellTargets = /^(rescue|emergency|debug-shell)(\.target|\.service)?$/;
+/** `break` is to initramfs-tools(7) what `rd.break` is to dracut. */
+const argumentsWithAnyValue: readonly string[] = ['rd.break', 'break', 'rd.emergency', 'systemd.run'];
+/** systemd reads `-` and `_` in its own arguments as one, and those with `rd.` in front of them in the initramfs. */
+const debugShell = /^(rd\.)?systemd\.debug[_-]shell$/;
+const unitArgument = /^(rd\.)?systemd\.(unit|wants)$/;
+const shellTargets = /^(rescue|emergency|debug-shell|runlevel1)(\.target|\.service)?$/;
+/** Programs that are whatever they are called by: the init of some systems, and a shell under another name. */
+const multicall: readonly string[] = ['busybox', 'toybox'];
 
 /** The first reason for which this environment is refused, or `undefined` where it is a normal one. */
 export function environmentFault(facts: BootFacts, acceptedRootfs: readonly string[] = []): string | undefined {
@@ -66,7 +75,8 @@ export function forbiddenArgument(commandLine: string, initPath: string): string
     const [key = '', value] = splitOnce(argument);
     if (value === undefined ? bareArguments.includes(key) : argumentsWithAnyValue.includes(key)) return key;
     if (key === 'systemd.volatile' && value !== 'no') return key;
-    if (key === 'systemd.unit' && value !== undefined && shellTargets.test(value)) return key;
+    if (debugShell.test(key)) return key;
+    if (unitArgument.test(key) && value !== undefined && shellTargets.test(value)) return key;
     if ((key === 'init' || key === 'rdinit') && value !== undefined && !isOrdinaryInit(value, initPath)) return key;
   }
   return undefined;
@@ -86,7 +96,7 @@ function splitOnce(argument: string): [string, string | undefined] {
 
 /** `init=` may name what runs as PID 1 anyway; a shell never. */
 function isOrdinaryInit(value: string, initPath: string): boolean {
-  if (shells.includes(baseName(value))) return false;
+  if ([...shells, ...multicall].includes(baseName(value))) return false;
   return value === initPath || (value === '/sbin/init' && !shells.includes(baseName(initPath)));
 }
 

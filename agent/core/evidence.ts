@@ -11,10 +11,10 @@ export function changedEntries(
   return [...names].filter((name) => before[name] !== after[name]).sort();
 }
 
-/** Whether any credential file that existed before has another content now, or is gone. */
+/** Whether any credential file has another content than before, is gone, or is new. */
 export function filesChanged(before: readonly FileEvidence[], after: readonly FileEvidence[]): boolean {
-  const now = new Map(after.map(({ path, hash }) => [path, hash]));
-  return before.some(({ path, hash }) => now.get(path) !== hash);
+  const hashes = (files: readonly FileEvidence[]) => Object.fromEntries(files.map(({ path, hash }) => [path, hash]));
+  return changedEntries(hashes(before), hashes(after)).length > 0;
 }
 
 /** Whether every source file still has the content that was journaled. Live copies do not outlive a reboot. */

@@ -4,7 +4,7 @@
 import { type Code, isCode } from '../../protocol/codes.ts';
 import type { AgentState } from '../../protocol/lifecycle.ts';
 import { REBOOT_REQUESTS_MAX } from '../../protocol/limits.ts';
-import type { Operation } from './ledger.ts';
+import { isEnded, type Operation } from './ledger.ts';
 
 /** What the executor knows beside the journal. */
 export type Moment = Readonly<{
@@ -42,13 +42,14 @@ export type Step =
 export function nextStep(operation: Operation, moment: Moment): Step {
   const { work, state, begun } = operation;
   if (!work) return { do: 'nothing' };
+  // Announced, and no outcome: whoever asks, the effect is looked at and never started a second time.
+  if (begun && !isEnded(operation)) return { do: 'inspect', effect: begun.effect };
   switch (state) {
     case 'ACCEPTED':
     case 'WAITING':
     case 'SECRET_READY':
       return beforeTheAccount(operation, moment);
     case 'PASSWORD_SET':
-      if (begun && !moment.holdsSecrets) return { do: 'inspect', effect: begun.effect };
       if (moment.cancelled) return { do: 'end', state: 'PARTIAL', code: 'REBOOT_CANCELLED' };
       if (!vncToSet(operation)) return { do: 'reboot', attempt: operation.reboots + 1 };
       return moment.holdsSecrets ? { do: 'set_vnc' } : { do: 'end', state: 'PARTIAL', code: 'INTERRUPTED' };
@@ -65,12 +66,9 @@ export function nextStep(operation: Operation, moment: Moment): Step {
 }
 
 function beforeTheAccount(operation: Operation, moment: Moment): Step {
-  const { work, state, begun } = operation;
+  const { work, state } = operation;
   if (!work) return { do: 'nothing' };
-  if (!moment.holdsSecrets) {
-    if (begun) return { do: 'inspect', effect: begun.effect };
-    return { do: 'end', state: 'INTERRUPTED', code: 'INTERRUPTED' };
-  }
+  if (!moment.holdsSecrets) return { do: 'end', state: 'INTERRUPTED', code: 'INTERRUPTED' };
   if (moment.cancelled) return { do: 'end', state: 'CANCELLED', code: 'CANCELLED' };
   if (state === 'ACCEPTED' && work.graceS > 0) return { do: 'wait', graceS: work.graceS };
   if (state !== 'SECRET_READY' && hasGenerated(operation)) return { do: 'generate' };
@@ -106,10 +104,10 @@ export function endOfProof(
   operation: Operation,
   proven: { account: boolean | null; vnc: boolean | 'absent' | null },
 ): Step {
-  if (proven.account === false) return { do: 'end', state: 'PARTIAL', code: 'VERIFY_FAILED' };
+  if (operation.work?.account && proven.account !== true) return { do: 'end', state: 'PARTIAL', code: 'VERIFY_FAILED' };
   if (operation.work?.vnc && operation.work.vnc.server === null)
     return { do: 'end', state: 'PARTIAL', code: 'VNC_ABSENT' };
-  if (proven.vnc === false) return { do: 'end', state: 'PARTIAL', code: 'VNC_UNVERIFIED' };
+  if (operation.work?.vnc && proven.vnc !== true) return { do: 'end', state: 'PARTIAL', code: 'VNC_UNVERIFIED' };
   return { do: 'end', state: 'DONE', code: null };
 }
 

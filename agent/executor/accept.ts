@@ -96,6 +96,7 @@ async function chooseVnc({ vnc, policy }: ExecutorParts, { account, vnc: asked }
   const found = (name === null ? servers[0] : servers.find(({ id }) => id === name)) ?? null;
   // With an account to reset the operation goes on and says so at its end; with nothing else to do it is refused.
   if (!found && !account) throw new Failure('VNC_ABSENT');
+  if (found?.kind === 'account') throw new Failure('VNC_USES_ACCOUNT', { vnc: found.id });
   return { found, any };
 }
 

@@ -76,13 +76,14 @@ export class Channel {
   }
 
   #take(chunk: Buffer): void {
+    if (this.#gone) return;
     this.#partial = Buffer.concat([this.#partial, chunk]);
-    for (let at = this.#partial.indexOf(10); at >= 0; at = this.#partial.indexOf(10)) {
+    for (let at = this.#partial.indexOf(10); at >= 0 && !this.#gone; at = this.#partial.indexOf(10)) {
       const line = this.#partial.subarray(0, at);
       this.#partial = this.#partial.subarray(at + 1);
       this.#takeLine(line);
     }
-    if (this.#partial.length > FRAME_BYTES_MAX) this.#socket.destroy();
+    if (this.#partial.length > FRAME_BYTES_MAX) this.#breakOff();
   }
 
   #takeLine(line: Buffer): void {
@@ -91,9 +92,16 @@ export class Channel {
       this.#queue.push(parseSchema(request, parseCanonical(line)));
       this.#wake?.();
     } catch {
-      // Whoever cannot speak this little language is not our link.
-      this.#socket.destroy();
+      this.#breakOff();
     }
+  }
+
+  /** Whoever cannot speak this little language is not our link: nothing more of it is heard, nor what still waits. */
+  #breakOff(): void {
+    this.#queue.length = 0;
+    this.#gone = true;
+    this.#end();
+    this.#socket.destroy();
   }
 
   #end(): void {

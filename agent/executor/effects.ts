@@ -1,6 +1,7 @@
 // The steps themselves, each in the same form: announce it durably, act, look at what came of it, make the outcome durable
 // with its receipt. What a step found is decided by comparing, never by what the step was told.
 
+import type { Code } from '../../protocol/codes.ts';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { PASSWORD_GENERATED_LENGTH, VNC_AFTER_BOOT_MS_MAX, VNCAUTH_BYTES } from '../../protocol/limits.ts';
 import { generatePassword } from '../../protocol/password.ts';
@@ -8,9 +9,9 @@ import type { Receipt, Verified } from '../../protocol/receipt.ts';
 import { sealSecret } from '../../protocol/seal.ts';
 import { environmentFault } from '../core/environment.ts';
 import { changedEntries, filesChanged, sourcesUnchanged } from '../core/evidence.ts';
-import type { Operation, StoredReceipt } from '../core/ledger.ts';
+import type { FileEvidence, Operation, StoredReceipt } from '../core/ledger.ts';
 import { endOfInspection, endOfProof, type Step } from '../core/steps.ts';
-import type { Holding } from './accept.ts';
+import { type Holding, refusalOf } from './accept.ts';
 import { mark } from './marks.ts';
 import type { ExecutorParts } from './parts.ts';
 import type { Recorder } from './recorder.ts';
@@ -58,28 +59,26 @@ export async function setAccount({ parts, recorder, op, holding }: Bench): Promi
   if (!work?.account || !secret) throw new Failure('INTERNAL', { reason: 'no_account_secret' });
   const { name, uid } = work.account;
   const account = { name, uid, state: 'active' } as const;
-  const before = await accounts.fingerprint();
-  await recorder.append({ kind: 'begin', op, effect: 'account', before });
+  const before = await tryTo(() => accounts.fingerprint());
+  if ('code' in before) return end('FAILED', before.code);
+  await recorder.append({ kind: 'begin', op, effect: 'account', before: before.value });
   mark(parts, op, 'begun');
-  try {
-    await accounts.setPassword(account, secret);
-    mark(parts, op, 'in_force');
-  } catch (error) {
-    if (!codeOf(error)) throw error;
-    parts.log.warn({ op, code: codeOf(error), details: (error as Failure).details }, 'the password program failed');
-    const changed = changedEntries(before, await accounts.fingerprint());
-    if (changed.length === 0) return end('FAILED', codeOf(error) ?? 'PASSWD_FAILED');
-  }
-  const after = await accounts.fingerprint();
-  const changed = changedEntries(before, after);
-  const proven =
-    changed.length === 1 &&
-    changed[0] === name &&
-    (await accounts.accepts(account, secret)) &&
-    (await accounts.usable(account));
+  const set = await tryTo(() => accounts.setPassword(account, secret));
+  if ('code' in set) parts.log.warn({ op, code: set.code, details: set.details }, 'the password program failed');
+  else mark(parts, op, 'in_force');
+  const after = await tryTo(() => accounts.fingerprint());
+  if ('code' in after) return end('PARTIAL', 'VERIFY_FAILED');
+  const changed = changedEntries(before.value, after.value);
+  const entry = after.value[name];
+  if (!changed.includes(name)) return end('FAILED', 'code' in set ? set.code : 'VERIFY_FAILED');
+  // A checker that cannot tell has proven nothing.
+  const signsIn = await tryTo(async () => {
+    const [accepted, usable] = await Promise.all([accounts.accepts(account, secret), accounts.usable(account)]);
+    return accepted && usable;
+  });
   mark(parts, op, 'proven');
-  const entry = after[name];
-  if (!proven || entry === undefined) return end(changed.length === 0 ? 'FAILED' : 'PARTIAL', 'VERIFY_FAILED');
+  const proven = changed.length === 1 && 'value' in signsIn && signsIn.value;
+  if (!proven || entry === undefined) return end('PARTIAL', 'VERIFY_FAILED');
   const verified = { ...verifiedSoFar(recorder.operation(op)), account: true };
   return recorder.state(
     op,
@@ -95,28 +94,28 @@ export async function setVnc({ parts, recorder, op, holding }: Bench): Promise<S
   const secret = holding?.secrets.get('vnc');
   const server = work?.vnc?.server;
   if (!server || !secret) throw new Failure('INTERNAL', { reason: 'no_vnc_secret' });
-  const before = await vnc.files(server);
-  await recorder.append({ kind: 'begin', op, effect: 'vnc', before });
-  let written: Awaited<ReturnType<typeof vnc.setPassword>>;
-  try {
-    written = await vnc.setPassword(server, secret);
-  } catch (error) {
-    if (!codeOf(error)) throw error;
-    parts.log.warn(
-      { op, code: codeOf(error), details: (error as Failure).details },
-      'the VNC credential was not changed',
-    );
-    const touched = work?.account !== null || filesChanged(before, await vnc.files(server));
+  const before = await tryTo(() => vnc.files(server));
+  if ('code' in before) {
+    parts.log.warn({ op, code: before.code, details: before.details }, 'the VNC credential cannot be read');
+    return end(work?.account ? 'PARTIAL' : 'FAILED', 'VNC_FAILED');
+  }
+  await recorder.append({ kind: 'begin', op, effect: 'vnc', before: before.value });
+  const set = await tryTo(() => vnc.setPassword(server, secret));
+  if ('code' in set) {
+    parts.log.warn({ op, code: set.code, details: set.details }, 'the VNC credential was not changed');
+    const after = await tryTo(() => vnc.files(server));
+    const touched = work?.account || 'code' in after || filesChanged(before.value, after.value);
     return end(touched ? 'PARTIAL' : 'FAILED', 'VNC_FAILED');
   }
-  const verdict = await vnc.probe(server, secret);
-  parts.log.info({ op, server: server.id, verdict: verdict.verdict, reason: verdict.reason }, 'VNC handshake');
-  const verified = { ...verifiedSoFar(recorder.operation(op)), vnc: verdict.verdict === 'accepted' };
+  const probed = await tryTo(() => vnc.probe(server, secret));
+  const { verdict, reason } = 'value' in probed ? probed.value : ({ verdict: 'unknown', reason: probed.code } as const);
+  parts.log.info({ op, server: server.id, verdict, reason }, 'VNC handshake');
+  const verified = { ...verifiedSoFar(recorder.operation(op)), vnc: verdict === 'accepted' };
   const warnings = verified.vnc ? [] : ['VNC_RESTART_REQUIRED'];
   return recorder.state(
     op,
     { state: 'VNC_SET', code: null, detail: { vnc: server.id, verified } },
-    { vncFiles: written, verified, warnings },
+    { vncFiles: set.value, verified, warnings },
   );
 }
 
@@ -167,7 +166,8 @@ export async function proveSecrets({ parts, recorder, op }: Bench): Promise<End 
   const before = verifiedSoFar(operation);
   const { work, finding } = operation;
   const name = work?.account?.name;
-  const account = name === undefined ? null : (await parts.accounts.fingerprint())[name] === finding.accountEntry;
+  const entries = await tryTo(() => parts.accounts.fingerprint());
+  const account = name === undefined ? null : 'value' in entries && entries.value[name] === finding.accountEntry;
   const vnc = work?.vnc?.server ? await proveVnc(parts, operation) : before.vnc;
   const verified = { ...before, account, vnc };
   return { ...(endOfProof(operation, verified) as End), verified };
@@ -175,10 +175,14 @@ export async function proveSecrets({ parts, recorder, op }: Bench): Promise<End 
 
 async function proveVnc({ vnc, clock, log }: ExecutorParts, { op, work, finding }: Operation): Promise<boolean> {
   const server = work?.vnc?.server;
-  if (!server || !sourcesUnchanged(finding.vncFiles ?? [], await vnc.files(server))) return false;
+  if (!server) return false;
+  const files = await tryTo(() => vnc.files(server));
+  if ('code' in files || !sourcesUnchanged(finding.vncFiles ?? [], files.value)) return false;
   const deadlineMs = clock.monotonicMs() + VNC_AFTER_BOOT_MS_MAX;
   for (;;) {
-    const { verdict, reason } = await vnc.probeStored(server);
+    const probed = await tryTo(() => vnc.probeStored(server));
+    const { verdict, reason } =
+      'value' in probed ? probed.value : ({ verdict: 'unknown', reason: probed.code } as const);
     if (verdict !== 'unknown') return verdict === 'accepted';
     if (clock.monotonicMs() >= deadlineMs) {
       log.warn({ op, server: server.id, reason }, 'the VNC server did not answer after the boot');
@@ -188,18 +192,37 @@ async function proveVnc({ vnc, clock, log }: ExecutorParts, { op, work, finding 
   }
 }
 
-/** A process died between announcing an effect and its outcome: compare, and end by what is found. */
-export async function inspect({ parts, recorder, op }: Bench): Promise<End> {
+/**
+ * A process died between announcing an effect and its outcome: compare, and end by what is found. Where it cannot be told,
+ * the answer is the cautious one: an operation that waited for a certain answer could stay open for ever.
+ */
+export async function inspect({ parts, recorder, op, boot }: Bench): Promise<End> {
   const { begun, work } = recorder.operation(op);
   if (begun?.effect === 'account') {
     const name = work?.account?.name ?? '';
-    const changed = changedEntries(begun.before, await parts.accounts.fingerprint()).includes(name);
+    const now = await tryTo(() => parts.accounts.fingerprint());
+    const changed = 'code' in now || changedEntries(begun.before, now.value).includes(name);
     return endOfInspection('account', changed, true) as End;
   }
   const server = work?.vnc?.server;
-  const changed =
-    begun?.effect === 'vnc' && server != null && filesChanged(begun.before, await parts.vnc.files(server));
+  const now = server ? await tryTo(() => parts.vnc.files(server)) : { value: [] };
+  // A live copy dies with its boot, so after another one it says nothing.
+  const lasting = (files: readonly FileEvidence[]) =>
+    boot === work?.boot ? files : files.filter(({ role }) => role === 'source');
+  const changed = 'code' in now || filesChanged(lasting(begun?.before ?? []), lasting(now.value));
   return endOfInspection('vnc', changed, work?.account != null) as End;
+}
+
+type Tried<T> = Readonly<{ value: T }> | Readonly<{ code: Code; details: Failure['details'] }>;
+
+/** What a port gave, or the code with which it failed. A defect stays one and stops the process. */
+async function tryTo<T>(act: () => Promise<T>): Promise<Tried<T>> {
+  try {
+    return { value: await act() };
+  } catch (error) {
+    const { code, details } = refusalOf(error);
+    return { code, details };
+  }
 }
 
 /** Slots whose secrets this process still holds in clear are overwritten before it ends. */

@@ -5,12 +5,13 @@ import { intentBytes, readIntent } from '../../protocol/intent.ts';
 import { toBase64url } from '../../protocol/keys.ts';
 import { generatePassword } from '../../protocol/password.ts';
 import { openSecret, sealSecret } from '../../protocol/seal.ts';
-import { onlyKey, signToken, verifyToken } from '../../protocol/token.ts';
+import { onlyKey, verifyToken } from '../../protocol/token.ts';
 import { environmentFault } from '../core/environment.ts';
 import type { ExecutorParts } from './parts.ts';
 import type { Prepared } from './prepare.ts';
 
-export async function rehearse(parts: ExecutorParts, { op, seal }: Prepared): Promise<void> {
+/** `ready` is the token that this process has just signed: a signature to verify. */
+export async function rehearse(parts: ExecutorParts, { op, seal }: Prepared, ready: string): Promise<void> {
   const { identity, policy, random } = parts;
   const { agent, project, ek } = identity;
   const randomBytes = (count: number) => random.bytes(count);
@@ -29,8 +30,7 @@ export async function rehearse(parts: ExecutorParts, { op, seal }: Prepared): Pr
     reboot: { kind: 'normal', grace_s: 0 },
   });
   readIntent(toBase64url(intent));
-  const token = await signToken('lk-receipt+jws', { rehearsal: true }, ek);
-  await verifyToken(token, 'lk-receipt+jws', onlyKey(ek.kid, ek.jwk));
+  await verifyToken(ready, 'lk-ready+jws', onlyKey(ek.kid, ek.jwk));
   const context = { op, agent, dir: 'to-agent', slot: 'account' } as const;
   const sealed = await sealSecret(generatePassword(24, randomBytes), context, seal.jwk, randomBytes);
   (await openSecret(sealed, context, seal)).wipe();

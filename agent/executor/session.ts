@@ -19,9 +19,12 @@ import { ledgerOf, Recorder, signReceipt } from './recorder.ts';
 import { rehearse } from './rehearsal.ts';
 import { carryOut } from './run.ts';
 
+/** A link that was given a process and asks nothing of it is broken. */
+const FIRST_REQUEST_MS = 10_000;
+
 /** Serves the connection; returns when there is nothing left to do. Refusals are answers, defects are thrown. */
 export async function serveConnection(parts: ExecutorParts, channel: Channel): Promise<void> {
-  const request = await channel.next();
+  const request = await channel.next(AbortSignal.timeout(FIRST_REQUEST_MS));
   if (!request) return;
   try {
     switch (request.t) {
@@ -54,8 +57,10 @@ async function serveOperation(
 ): Promise<void> {
   const { prepared, token } = await prepare(parts, asked);
   channel.send({ t: 'ready', op: asked.op, token });
-  // What goes wrong here will go wrong again, and be answered, when it counts.
-  await rehearse(parts, prepared).catch(() => undefined);
+  await rehearse(parts, prepared, token).catch((error: unknown) => {
+    // An expected failure will come again, and be answered, when it counts; a defect stops the process here as well.
+    refusalOf(error);
+  });
   const patience = AbortSignal.timeout(READY_TTL_S * 1000);
   const request = await channel.next(patience);
   if (request?.t !== 'execute') return;

@@ -3,6 +3,7 @@
 
 import { connect, type Socket } from 'node:net';
 import { parseCanonical } from '../../protocol/canonical.ts';
+import { isCode } from '../../protocol/codes.ts';
 import { Failure } from '../../protocol/failure.ts';
 import { FRAME_BYTES_MAX } from '../../protocol/limits.ts';
 import { bytes32, codeName, compactToken, operationId, parseSchema, receiptToken, z } from '../../protocol/schema.ts';
@@ -96,7 +97,8 @@ export function ask(path: string, requests: readonly ExecutorRequest[]): Promise
       end: () => {
         clearTimeout(timer);
         const refused = answers.find((answer) => answer.t === 'refused');
-        if (refused) reject(new Failure('EXECUTOR_UNAVAILABLE', { because: refused.code }));
+        if (refused)
+          reject(new Failure(isCode(refused.code) ? refused.code : 'EXECUTOR_UNAVAILABLE', { by: 'executor' }));
         else if (answers.at(-1)?.t === 'end') resolve(answers);
         else reject(new Failure('EXECUTOR_UNAVAILABLE'));
       },

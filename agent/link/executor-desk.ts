@@ -18,6 +18,9 @@ export type DeskEvents = Readonly<{
 
 /** An operation whose executor ended without an end of the operation is taken up again after this long. */
 const RESUME_MS = 2_000;
+/** And ever later, up to this, while that leads nowhere: each try starts a process. */
+const RESUME_MS_MAX = 60_000;
+const ACKS_PER_ERRAND = 32;
 /** Acknowledgements are handed over together: each hand-over starts a process. */
 const ACK_MS = 500;
 
@@ -35,6 +38,9 @@ export class ExecutorDesk {
   /** The newest acknowledgement of each operation that no executor has taken yet. */
   readonly #acks = new Map<string, string>();
   #ackTimer: NodeJS.Timeout | undefined;
+  /** Tries in a row that led nowhere. */
+  #looks = 0;
+  #ackTries = 0;
   #errands: Promise<unknown> = Promise.resolve();
 
   constructor(path: string, events: DeskEvents, log: Logger) {
@@ -57,6 +63,7 @@ export class ExecutorDesk {
   /** Starts an executor for an operation. One that only waits for another operation is let go. */
   prepare(op: string, account: string | null): void {
     if (this.#current?.finished) {
+      if (this.#next && this.#next.op !== op) this.#events.refused(this.#next.op, 'BUSY');
       this.#next = { op, account };
       return;
     }
@@ -94,7 +101,8 @@ export class ExecutorDesk {
   }
 
   acknowledge(op: string, token: string): void {
-    if (this.#current?.op === op && this.#current.executing) {
+    // An executor that has said the end listens no more: the last acknowledgement would be lost with it.
+    if (this.#current?.op === op && this.#current.executing && !this.#current.finished) {
       this.#current.connection.send({ t: 'ack', token });
       return;
     }
@@ -128,13 +136,15 @@ export class ExecutorDesk {
     if (this.#current?.op === op) this.#current.answered = true;
     if (answer.t === 'ready') this.#events.ready(answer.op, answer.token);
     if (answer.t === 'receipt') {
+      this.#looks = 0;
       this.#events.receipt(answer.token);
       if (this.#current?.op === op && saysEnd(answer.token)) this.#current.finished = true;
     }
     if (answer.t === 'refused') {
       this.#log.warn({ op, code: answer.code }, 'the executor refused');
       // A resumed operation that is carried out by a process that outlived its link: it will be looked at again.
-      if (answer.op !== null) this.#events.refused(answer.op, answer.code);
+      const waits = this.#current?.op === op && !this.#current.executing;
+      if (answer.op !== null || waits) this.#events.refused(answer.op ?? op, answer.code);
     }
   }
 
@@ -144,9 +154,9 @@ export class ExecutorDesk {
     const next = this.#next;
     this.#current = undefined;
     this.#next = undefined;
-    if (!answered) this.#events.refused(op, 'EXECUTOR_UNAVAILABLE');
+    if (executing && !finished) this.#lookAgain();
+    else if (!answered) this.#events.refused(op, 'EXECUTOR_UNAVAILABLE');
     else if (!executing) this.#log.info({ op }, 'the prepared executor ended without a command');
-    else if (!finished) this.#lookAgain();
     if (next) this.prepare(next.op, next.account);
   }
 
@@ -156,18 +166,20 @@ export class ExecutorDesk {
       this.report()
         .then(({ open, receipts }) => {
           for (const token of receipts) this.#events.receipt(token);
-          if (open !== null) this.resume(open);
+          if (open === null) this.#looks = 0;
+          else this.resume(open);
         })
         .catch((error: unknown) => {
           this.#log.warn({ code: codeOf(error) ?? 'INTERNAL' }, 'the executor cannot be asked');
           this.#lookAgain();
         });
-    }, RESUME_MS).unref();
+    }, laterMs(this.#looks)).unref();
+    this.#looks += 1;
   }
 
   async #deliverAcks(): Promise<void> {
     this.#ackTimer = undefined;
-    const acks = [...this.#acks];
+    const acks = [...this.#acks].slice(0, ACKS_PER_ERRAND);
     try {
       await this.#errand(() =>
         ask(
@@ -175,16 +187,28 @@ export class ExecutorDesk {
           acks.map(([, token]) => ({ t: 'ack', token })),
         ),
       );
+      this.#ackTries = 0;
       for (const [op, token] of acks) if (this.#acks.get(op) === token) this.#acks.delete(op);
+      if (this.#acks.size > 0) this.#ackTimer ??= setTimeout(() => void this.#deliverAcks(), ACK_MS);
     } catch (error) {
       // Busy, most likely: the receipts stay in the journal, and an acknowledgement that is lost is given again.
       this.#log.debug({ code: error instanceof Failure ? error.code : 'INTERNAL' }, 'acknowledgements not taken yet');
-      this.#ackTimer ??= setTimeout(() => void this.#deliverAcks(), RESUME_MS);
+      this.#ackTimer ??= setTimeout(() => void this.#deliverAcks(), laterMs(this.#ackTries));
+      this.#ackTries += 1;
     }
   }
 }
 
+function laterMs(tries: number): number {
+  return Math.min(RESUME_MS_MAX, RESUME_MS * 2 ** Math.min(tries, 10));
+}
+
 /** Whether a receipt says the end of its operation. A claim only, and enough to know that its executor will exit. */
 function saysEnd(token: string): boolean {
-  return isEnd(parseSchema(receiptSchema, payloadOf(token)).state);
+  try {
+    return isEnd(parseSchema(receiptSchema, payloadOf(token)).state);
+  } catch (error) {
+    if (!codeOf(error)) throw error;
+    return false;
+  }
 }

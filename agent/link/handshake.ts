@@ -30,6 +30,8 @@ export type Greeting = Readonly<{
 
 export async function greet(socket: ControlPlaneSocket, greeting: Greeting): Promise<ServerClock> {
   const { identity, root, random } = greeting;
+  // Demanded by the root and not built yet: no connection is better than one without it.
+  if (root.policy.cb === 'required') throw new Failure('VERSION_UNSUPPORTED', { reason: 'channel_binding' });
   const an = toBase64url(random.bytes(32));
   const sn = await expectChallenge(socket);
   const hello: Hello = {
@@ -77,6 +79,7 @@ async function expectWelcome(
   if (welcome.an !== an) throw new Failure('NONCE_UNKNOWN', { reason: 'welcome' });
   if (welcome.now < progress.now || welcome.ctr !== progress.ctr + 1)
     throw new Failure('STATE_ROLLED_BACK', { reason: 'welcome' });
-  if (welcome.version < WIRE_VERSION_MIN || welcome.version > WIRE_VERSION) throw new Failure('VERSION_UNSUPPORTED');
+  const oldest = Math.max(WIRE_VERSION_MIN, root.policy.min_v);
+  if (welcome.version < oldest || welcome.version > WIRE_VERSION) throw new Failure('VERSION_UNSUPPORTED');
   return welcome;
 }

@@ -50,8 +50,21 @@ export async function readProgress(folder: string): Promise<Progress> {
   }
 }
 
+const troubles: Readonly<Record<string, 'DISK_FULL' | 'FS_READONLY'>> = {
+  ENOSPC: 'DISK_FULL',
+  EDQUOT: 'DISK_FULL',
+  EROFS: 'FS_READONLY',
+};
+
 export async function writeProgress(folder: string, { ctr, now }: Progress): Promise<void> {
-  await replaceFile(join(folder, 'progress.json'), JSON.stringify({ v: 1, ctr, now }));
+  const path = join(folder, 'progress.json');
+  try {
+    await replaceFile(path, JSON.stringify({ v: 1, ctr, now }));
+  } catch (cause) {
+    // A full disk must not end the resident process: it connects again when there is room.
+    const code = troubles[(cause as NodeJS.ErrnoException).code ?? ''];
+    throw code ? new Failure(code, { path }, cause) : cause;
+  }
 }
 
 async function readJson(folder: string, name: string): Promise<unknown> {

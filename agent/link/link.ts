@@ -34,6 +34,8 @@ export type LinkParts = Readonly<{
 
 /** A connection that lived this long was a good one: the next loss starts the back-off anew. */
 const STEADY_MS = 60_000;
+/** An executor that did not answer is asked again. */
+const REPORT_RETRY_MS = 5_000;
 const FACTS_INTERVAL_MS = 3_600_000;
 
 export class Link {
@@ -50,7 +52,7 @@ export class Link {
       parts.executorSocket,
       {
         ready: (op, token) => this.#socket?.send({ t: 'ready', op, token }),
-        receipt: (token) => this.#outbox.add(token),
+        receipt: (token) => this.#keep(token),
         refused: (op, code) => this.#socket?.send({ t: 'refused', op, code }),
       },
       parts.log,
@@ -85,6 +87,7 @@ export class Link {
     const report = await this.#report();
     const socket = await ControlPlaneSocket.open(address);
     const end = () => socket.close();
+    if (stop.aborted) return socket.terminate();
     stop.addEventListener('abort', end);
     let stopBeats = () => {};
     let stopFacts = () => {};
@@ -132,10 +135,30 @@ export class Link {
   /** Everything unacknowledged goes out before `synced` says so; then what was left behind is taken up. */
   #catchUp(socket: ControlPlaneSocket, report: Report | null): void {
     this.#outbox.restart();
-    for (const token of report?.receipts ?? []) this.#outbox.add(token);
-    if (!report) return;
+    if (!report) {
+      // At boot the executor's socket may come up after the link. What was left behind must not wait for the next connection.
+      setTimeout(() => void this.#catchUpLater(socket), REPORT_RETRY_MS).unref();
+      return;
+    }
+    for (const token of report.receipts) this.#keep(token);
     this.#outbox.whenAllSent(() => socket.send({ t: 'synced', open: report.open }));
     if (report.open !== null) this.#desk.resume(report.open);
+  }
+
+  async #catchUpLater(socket: ControlPlaneSocket): Promise<void> {
+    if (this.#socket !== socket) return;
+    const report = await this.#report();
+    if (this.#socket === socket) this.#catchUp(socket, report);
+  }
+
+  /** One receipt that cannot be read, as after a downgrade, must not keep the others back. */
+  #keep(token: string): void {
+    try {
+      this.#outbox.add(token);
+    } catch (error) {
+      if (!codeOf(error)) throw error;
+      this.#parts.log.error({ code: codeOf(error) }, 'a receipt cannot be read');
+    }
   }
 
   async #take(frame: DownFrame): Promise<void> {
@@ -159,7 +182,7 @@ export class Link {
   /** Freshness on the server's time is the link's part; all else about a command is the executor's. */
   #command(op: string, token: string): void {
     const nowS = this.#clock?.nowS() ?? 0;
-    const { iat, exp } = (payloadOf(token) ?? {}) as { iat?: unknown; exp?: unknown };
+    const { iat, exp } = timesOf(token);
     if (typeof iat !== 'number' || typeof exp !== 'number') this.#refuse(op, 'SCHEMA_INVALID');
     else if (nowS > exp) this.#refuse(op, 'EXPIRED');
     else if (iat > nowS + CLOCK_AHEAD_S) this.#refuse(op, 'NOT_YET_VALID');
@@ -190,5 +213,15 @@ export class Link {
     send();
     const timer = setInterval(send, FACTS_INTERVAL_MS);
     return () => clearInterval(timer);
+  }
+}
+
+/** When a command says that it is good; nothing where it cannot be read. */
+function timesOf(token: string): { iat?: unknown; exp?: unknown } {
+  try {
+    return (payloadOf(token) ?? {}) as { iat?: unknown; exp?: unknown };
+  } catch (error) {
+    if (!codeOf(error)) throw error;
+    return {};
   }
 }

@@ -22,7 +22,9 @@ export class Outbox {
   add(token: string): void {
     const { op, n } = parseSchema(receiptSchema, payloadOf(token));
     if (this.#waiting.some((waiting) => waiting.op === op && waiting.n === n)) return;
-    this.#waiting.push({ op, n, token, sent: false });
+    // A report from the journal may bring an older receipt after a younger one was relayed: they leave in their order.
+    const younger = this.#waiting.findIndex((waiting) => waiting.op === op && waiting.n > n);
+    this.#waiting.splice(younger < 0 ? this.#waiting.length : younger, 0, { op, n, token, sent: false });
     this.flush();
   }
 

@@ -6,6 +6,11 @@ import { codeOf, Failure } from '../../protocol/failure.ts';
 import { FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT_MS, HEARTBEAT_INTERVAL_MS, SILENCE_MS_MAX } from '../../protocol/limits.ts';
 import { type DownFrame, encodeFrame, parseDownFrame, type UpFrame } from '../../protocol/session.ts';
 
+/** Codes of Node and OpenSSL for a certificate or a handshake that is not acceptable (nodejs.org, tls, X509 certificate error codes). */
+const TLS_TROUBLE = /CERT|TLS|SSL|ALTNAME|SIGNATURE|INVALID_(CA|PURPOSE)|HOSTNAME|PATH_LENGTH|CRL|UNSPECIFIED|EPROTO/;
+/** Frames that wait to be taken: a control plane that says more than this at once is broken. */
+const FRAMES_MAX = 256;
+
 export type Address = Readonly<{ url: URL; caPem: string }>;
 
 export class ControlPlaneSocket {
@@ -40,7 +45,7 @@ export class ControlPlaneSocket {
       ws.once('open', () => resolve(socket));
       ws.once('error', (cause: NodeJS.ErrnoException) => {
         const reason = cause.code ?? 'refused';
-        const tls = /CERT|TLS|SSL|ALTNAME|SELF_SIGNED/.test(reason);
+        const tls = TLS_TROUBLE.test(reason);
         reject(new Failure(tls ? 'TLS_REFUSED' : 'SERVER_UNREACHABLE', { host: url.host, reason }, cause));
       });
     });
@@ -98,7 +103,9 @@ export class ControlPlaneSocket {
   #take(data: Buffer, isBinary: boolean): void {
     this.#heard();
     try {
+      if (this.#failure) return;
       if (isBinary) throw new Failure('TOKEN_MALFORMED', { reason: 'binary' });
+      if (this.#frames.length >= FRAMES_MAX) throw new Failure('RATE_LIMITED', { reason: 'frames' });
       this.#frames.push(parseDownFrame(data));
     } catch (error) {
       this.#failure = codeOf(error) ? (error as Failure) : new Failure('TOKEN_MALFORMED', {}, error);

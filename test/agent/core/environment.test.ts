@@ -1,0 +1,170 @@
+// The environment: every way in which a machine can have been "rerooted" is refused by name, and what merely looks like
+// one is not.
+
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  type BootFacts,
+  environmentFault,
+  forbiddenArgument,
+  rootFilesystems,
+  splitArguments,
+} from '../../../agent/core/environment.ts';
+
+const INIT = '/usr/lib/systemd/systemd';
+const NORMAL = 'BOOT_IMAGE=/boot/vmlinuz-6.1 root=UUID=0a1b ro quiet';
+const facts = (changes: Partial<BootFacts> = {}): BootFacts => ({
+  kernelCommandLine: NORMAL,
+  initPath: INIT,
+  rootIsInits: true,
+  rootFilesystem: 'ext4',
+  initrd: false,
+  nextRoot: false,
+  bootOverride: false,
+  marker: 'same',
+  ...changes,
+});
+const forbidden = (argument: string) => forbiddenArgument(`${NORMAL} ${argument}`, INIT);
+
+describe('facts', () => {
+  test('a normally booted machine has no fault', () => expect(environmentFault(facts())).toBeUndefined());
+
+  test.each<[string, Partial<BootFacts>]>([
+    ['initrd', { initrd: true }],
+    ['root_is_not_inits', { rootIsInits: false }],
+    ['root_is_not_inits', { rootIsInits: null }],
+    ['root_filesystem', { rootFilesystem: 'overlay' }],
+    ['root_filesystem', { rootFilesystem: 'tmpfs' }],
+    ['root_filesystem', { rootFilesystem: 'iso9660' }],
+    ['root_filesystem', { rootFilesystem: '' }],
+    ['root_filesystem', { rootFilesystem: null }],
+    ['init_unknown', { initPath: null }],
+    ['init_is_shell', { initPath: '/bin/bash' }],
+    ['init_is_shell', { initPath: '/usr/bin/dash' }],
+    ['init_is_shell', { initPath: '/sbin/sulogin' }],
+    ['kernel_arguments_unknown', { kernelCommandLine: null }],
+    ['kernel_argument:single', { kernelCommandLine: `${NORMAL} single` }],
+    ['marker_missing', { marker: 'missing' }],
+    ['marker_other', { marker: 'other' }],
+    ['nextroot', { nextRoot: true }],
+    ['boot_override', { bootOverride: true }],
+  ])('%s: %j', (fault, changes) => expect(environmentFault(facts(changes))).toBe(fault));
+
+  test('a root file system is accepted where the image names it, and only that one', () => {
+    expect(environmentFault(facts({ rootFilesystem: 'overlay' }), ['overlay'])).toBeUndefined();
+    expect(environmentFault(facts({ rootFilesystem: 'tmpfs' }), ['overlay'])).toBe('root_filesystem');
+    for (const rootFilesystem of rootFilesystems) expect(environmentFault(facts({ rootFilesystem }))).toBeUndefined();
+  });
+});
+
+describe('kernel arguments', () => {
+  test.each([
+    'rd.break',
+    'rd.break=pre-pivot',
+    'rd.break=',
+    'single',
+    'S',
+    's',
+    '1',
+    'rescue',
+    'emergency',
+    '-b',
+    '-s',
+    'break',
+    'break=premount',
+    'rd.rescue',
+    'rd.emergency',
+    'rd.emergency=reboot',
+    'systemd.unit=rescue.target',
+    'systemd.unit=emergency.target',
+    'systemd.unit=debug-shell.service',
+    'systemd.unit=rescue',
+    'systemd.unit=runlevel1.target',
+    'rd.systemd.unit=emergency.target',
+    'systemd.wants=debug-shell.service',
+    'systemd.debug_shell',
+    'systemd.debug_shell=1',
+    'systemd.debug-shell',
+    'systemd.debug-shell=ttyS0',
+    'rd.systemd.debug_shell',
+    'systemd.run=/bin/true',
+    'systemd.run="/bin/sh -c id"',
+    'systemd.volatile',
+    'systemd.volatile=yes',
+    'systemd.volatile=overlay',
+    'init=/bin/sh',
+    'init=/bin/bash',
+    'init="/bin/sh"',
+    '"init=/bin/sh"',
+    'rdinit=/bin/sh',
+    'init=/tmp/own',
+    'rdinit=/init.other',
+    'init=/bin/busybox',
+    'init=',
+  ])('%s is refused by its key', (argument) => {
+    const key = argument.replaceAll('"', '').split('=')[0];
+    expect(forbidden(argument)).toBe(key);
+    expect(forbiddenArgument(`${argument} ${NORMAL}`, INIT)).toBe(key);
+    expect(forbiddenArgument(`${argument}\n`, INIT)).toBe(key);
+  });
+
+  test.each([
+    'rw',
+    'ro',
+    'SINGLE',
+    'Single',
+    'Rescue',
+    'EMERGENCY',
+    'single=1',
+    'singleuser',
+    'xsingle',
+    '11',
+    '2',
+    '3',
+    'rd.breakfast',
+    'xrd.break',
+    'systemd.unit=multi-user.target',
+    'systemd.unit=graphical.target',
+    'systemd.unit=my-rescue.target',
+    'systemd.volatile=no',
+    'systemd.run_success_action=none',
+    'systemd.show_status=1',
+    `init=${INIT}`,
+    'init=/sbin/init',
+    'initcall_debug',
+    'initrd=/boot/initrd.img',
+    'title="single user"',
+    'note="rescue emergency init=/bin/sh"',
+    'console=ttyS0,115200n8',
+    '-- single init=/bin/sh',
+  ])('%s is not refused', (argument) => expect(forbidden(argument)).toBeUndefined());
+
+  test('init=/sbin/init is not refused beside a shell as PID 1 only where that is the init', () => {
+    expect(forbiddenArgument('init=/sbin/init', '/bin/sh')).toBe('init');
+    expect(forbiddenArgument('init=/bin/sh', '/bin/sh')).toBe('init');
+    expect(forbiddenArgument('init=/sbin/other', '/sbin/other')).toBeUndefined();
+  });
+
+  test('the line is split at any blanks outside quotes, and ends at a bare --', () => {
+    expect(splitArguments(' a\tb  c="d e" "f g"=h\n')).toEqual(['a', 'b', 'c=d e', 'f g=h']);
+    expect(splitArguments('a -- single')).toEqual(['a']);
+    expect(splitArguments('a --x single')).toEqual(['a', '--x', 'single']);
+    expect(splitArguments('')).toEqual([]);
+    expect(splitArguments('a "unfinished single')).toEqual(['a', 'unfinished single']);
+  });
+
+  test('a forbidden argument is found wherever it stands among others', () => {
+    const harmless = fc.constantFrom('quiet', 'rw', 'a=b', 'c="x y"', 'systemd.unit=graphical.target', `init=${INIT}`);
+    fc.assert(
+      fc.property(
+        fc.array(harmless, { maxLength: 6 }),
+        fc.array(harmless, { maxLength: 6 }),
+        fc.constantFrom('single', 'rd.break', 'init=/bin/sh', 'systemd.run=x', 'emergency'),
+        (before, after, bad) => {
+          expect(forbiddenArgument([...before, bad, ...after].join(' '), INIT)).toBe(bad.split('=')[0]);
+          expect(forbiddenArgument([...before, ...after].join(' '), INIT)).toBeUndefined();
+        },
+      ),
+    );
+  });
+});
