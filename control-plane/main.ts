@@ -32,13 +32,15 @@ program
   .option('--json', 'print one JSON object a line')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE))
   .action(async (flags: ServeFlags) => {
+    // Listened to from the beginning: a signal that comes during the start ends it in order, too.
+    const asked = askedToStop();
     const signerArgv = (data: string) => [import.meta.filename, 'signer', '--data', data];
     const serving = await serve(readServeOptions(flags, process.env), signerArgv);
     const { url, data } = serving;
     print(
       flags.json ? JSON.stringify({ event: 'listening', url, data }) : `Latchkey listens on ${url} (data in ${data})`,
     );
-    await askedToStop();
+    await asked;
     await serving.stop();
     if (flags.json) print(JSON.stringify({ event: 'stopped' }));
   });

@@ -2,6 +2,7 @@
 // written before the folder is ours, and whatever was opened is closed again when a later step fails.
 
 import { rmSync } from 'node:fs';
+import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { Failure } from '../protocol/failure.ts';
@@ -124,11 +125,11 @@ async function listen(app: FastifyInstance, { host, port }: ServeOptions): Promi
 /** `localhost` rather than the loopback's number: a passkey cannot live on an IP address. */
 function addressesOf({ host, publicUrl, agentUrl, tls }: ServeOptions, port: number) {
   const literal = host.includes(':') ? `[${host}]` : host;
-  const name = host === '127.0.0.1' ? 'localhost' : literal;
-  return {
-    url: publicUrl ?? `${tls ? 'https' : 'http'}://${name}:${port}`,
-    agentUrl: agentUrl ?? `${tls ? 'wss' : 'ws'}://${literal}:${port}${AGENT_PATH}`,
-  };
+  const anywhere = host === '0.0.0.0' || host === '::';
+  const name = anywhere ? hostname() : literal;
+  const url = publicUrl ?? `${tls ? 'https' : 'http'}://${host === '127.0.0.1' ? 'localhost' : name}:${port}`;
+  const forAgents = publicUrl?.replace(/^http/, 'ws') ?? `${tls ? 'wss' : 'ws'}://${name}:${port}`;
+  return { url, agentUrl: agentUrl ?? `${forAgents}${AGENT_PATH}` };
 }
 
 function announce(log: Logger, { data, host }: ServeOptions, url: string): void {

@@ -133,13 +133,31 @@ export async function submit(
   await demandFree(parts.store.db, operation);
   if (isStranded(operation)) throw new Failure('READY_EXPIRED', { reason: 'typed' });
   await prove(parts, operation, { op, intent_hash: intent.hash, operator, proof });
-  await parts.store.write(async (trx) => {
-    const now = await demandOperation(trx, op);
-    await demandFree(trx, now);
-    await change(trx, now, { t: 'approved', method: proof.method }, parts.nowMs());
-  });
+  await recordApproval(parts, op, proof.method);
   parts.log.info({ op, vm, operator, method: proof.method }, 'approved');
   parts.gateway.nudge(vm);
+}
+
+/**
+ * The proof is spent by now. Where another operation took the machine in the meantime this one ends: left as it is, it
+ * would come to life later, when nobody expects it.
+ */
+async function recordApproval(
+  { store, nowMs }: Pick<ApiParts, 'store' | 'nowMs'>,
+  op: string,
+  method: string,
+): Promise<void> {
+  const taken = await store.write(async (trx) => {
+    const now = await demandOperation(trx, op);
+    const busy = await demandFree(trx, now).then(
+      () => null,
+      (error: unknown) => (error instanceof Failure ? error : Promise.reject(error)),
+    );
+    const step = busy ? ({ t: 'end', state: 'REFUSED', code: 'BUSY' } as const) : ({ t: 'approved', method } as const);
+    await change(trx, now, step, nowMs());
+    return busy;
+  });
+  if (taken) throw taken;
 }
 
 type ProveParams = Parameters<typeof submit>[3];
@@ -189,12 +207,11 @@ export async function recoverApprovals(
     const status = await signer('intent.status', { op });
     const { proven } = status;
     if (status.intent_hash !== intent.hash || !proven) continue;
-    await store.write(async (trx) => {
-      const now = await demandOperation(trx, op);
-      await demandFree(trx, now);
-      await change(trx, now, { t: 'approved', method: proven.method }, nowMs());
-    });
-    log.warn({ op }, 'approval recovered');
+    const refused = await recordApproval({ store, nowMs }, op, proven.method).then(
+      () => null,
+      (error: unknown) => codeOf(error) ?? Promise.reject(error),
+    );
+    log.warn({ op, refused }, 'approval recovered');
   }
 }
 

@@ -8,9 +8,23 @@ import { Failure } from '../../protocol/failure.ts';
 /** Makes a folder that only its owner may enter, its parents included. */
 export function makePrivateFolder(path: string): void {
   atTheEdge(path, () => {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeFolder(path);
     chmodSync(path, 0o700);
   });
+}
+
+/** By hand: `recursive` never returns where a file system says ENOENT of a name whose parent exists, as /proc does. */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    const parent = dirname(path);
+    if (code !== 'ENOENT' || parent === path) throw error;
+    makeFolder(parent);
+    mkdirSync(path, { mode: 0o700 });
+  }
 }
 
 /** Writes under another name, syncs, renames, and syncs the folder. */

@@ -17,7 +17,8 @@ export type Conversation = Readonly<{
 
 export type Errand =
   | Readonly<{ do: 'prepare'; operation: Operation }>
-  | Readonly<{ do: 'mint'; operation: Operation; previousGone: boolean }>
+  /** `previous`: why no command of the operation that was signed before can act any more. */
+  | Readonly<{ do: 'mint'; operation: Operation; previous: 'never_sent' | 'executor_gone' }>
   | Readonly<{ do: 'cancel'; operation: Operation; operator: string }>
   | null;
 
@@ -31,7 +32,7 @@ export function nextErrand(operations: readonly Operation[], conversation: Conve
   if (taken.state === 'QUEUED' || taken.state === 'PREPARED') {
     // One that is stranded ends by itself: another executor could not open what was sealed for the first.
     if (isStranded(taken)) return null;
-    return taken.state === 'QUEUED' ? prepare(taken, conversation, now) : mint(taken, false, now);
+    return taken.state === 'QUEUED' ? prepare(taken, conversation, now) : mint(taken, 'never_sent', now);
   }
   if (
     taken.cancelBy !== null &&
@@ -41,7 +42,7 @@ export function nextErrand(operations: readonly Operation[], conversation: Conve
     return { do: 'cancel', operation: taken, operator: taken.cancelBy };
   }
   if (taken.state !== 'SENT' || taken.chain !== null || !conversation.neverTaken.has(taken.op)) return null;
-  return taken.ready === null ? prepare(taken, conversation, now) : mint(taken, true, now);
+  return taken.ready === null ? prepare(taken, conversation, now) : mint(taken, 'executor_gone', now);
 }
 
 function prepare(operation: Operation, { asked }: Conversation, now: number): Errand {
@@ -49,9 +50,9 @@ function prepare(operation: Operation, { asked }: Conversation, now: number): Er
   return { do: 'prepare', operation };
 }
 
-function mint(operation: Operation, previousGone: boolean, now: number): Errand {
+function mint(operation: Operation, previous: 'never_sent' | 'executor_gone', now: number): Errand {
   if (operation.ready === null || now > readyEndsAt(operation.ready.at)) return null;
-  return { do: 'mint', operation, previousGone };
+  return { do: 'mint', operation, previous };
 }
 
 /** After `synced`: what becomes of an operation whose command went out before this connection and was never answered. */

@@ -48,13 +48,18 @@ function draftDue(operation: Operation, now: number): Step | null {
   return readyDue(operation, now);
 }
 
-function waitingDue(operation: Operation, { online }: Presence, now: number): Step | null {
+function waitingDue(operation: Operation, presence: Presence, now: number): Step | null {
   const notAfter = (operation.intent?.notAfterS ?? 0) * 1000;
   if (now > notAfter) {
-    return { t: 'end', state: 'EXPIRED', code: online ? (operation.reason ?? 'EXPIRED') : 'AGENT_OFFLINE' };
+    return { t: 'end', state: 'EXPIRED', code: whyItWaited(operation, presence) };
   }
   if (operation.state !== 'SENT' && isStranded(operation)) return { t: 'end', state: 'EXPIRED', code: 'READY_EXPIRED' };
   return readyDue(operation, now);
+}
+
+function whyItWaited({ reason }: Operation, { online, synced }: Presence): string {
+  if (!online) return 'AGENT_OFFLINE';
+  return reason ?? (synced ? 'EXPIRED' : 'EXECUTOR_UNAVAILABLE');
 }
 
 /** A typed password was sealed to one executor: with that one gone, nobody can open it. */

@@ -16,7 +16,8 @@ const ALARMS_MAX = 20;
 export class AgentSession implements Conversation {
   readonly vm: Vm;
   readonly socket: AgentSocket;
-  readonly openedAt: number;
+  /** Operations whose command went out on this very connection. */
+  readonly sent = new Set<string>();
   readonly neverTaken = new Set<string>();
   readonly cancelled = new Set<string>();
   synced = false;
@@ -24,10 +25,9 @@ export class AgentSession implements Conversation {
   #refusals = 0;
   #alarms = 0;
 
-  constructor(vm: Vm, socket: AgentSocket, openedAt: number) {
+  constructor(vm: Vm, socket: AgentSocket) {
     this.vm = vm;
     this.socket = socket;
-    this.openedAt = openedAt;
   }
 
   prepareSent(op: string, now: number): void {

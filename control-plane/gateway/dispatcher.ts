@@ -13,6 +13,8 @@ import type { Switchboard } from './switchboard.ts';
 /** One call carries out at most this many errands; more would be a circle. */
 const ERRANDS_MAX = 8;
 
+type MintErrand = Extract<Errand, { do: 'mint' }>;
+
 export class Dispatcher {
   readonly #parts: GatewayParts;
   readonly #switchboard: Switchboard;
@@ -59,7 +61,7 @@ export class Dispatcher {
         await this.#prepare(session, errand.operation);
         return false;
       case 'mint':
-        return this.#command(session, errand.operation, errand.previousGone);
+        return this.#command(session, errand);
       case 'cancel':
         return this.#cancel(session, errand.operation, errand.operator);
     }
@@ -77,7 +79,7 @@ export class Dispatcher {
     session.socket.send({ t: 'prepare', op, account: draft.account?.name ?? null });
   }
 
-  async #command(session: AgentSession, operation: Operation, previousGone: boolean): Promise<boolean> {
+  async #command(session: AgentSession, { operation, previous }: MintErrand): Promise<boolean> {
     const { op, intent, ready } = operation;
     if (intent === null || ready === null) return false;
     try {
@@ -87,7 +89,7 @@ export class Dispatcher {
         ek: session.vm.ek,
         ready: ready.token,
         sealed: intent.sealed,
-        previous_gone: previousGone,
+        previous,
       });
       const sent = await this.#persistSent(session, op, ready.token, {
         token: minted.token,
@@ -98,6 +100,7 @@ export class Dispatcher {
       });
       if (sent) {
         session.neverTaken.delete(op);
+        session.sent.add(op);
         session.socket.send({ t: 'command', op, token: minted.token });
         this.#parts.log.info({ vm: session.vm.id, op, exp: minted.exp }, 'command sent');
       }

@@ -83,7 +83,7 @@ async function greet(
     throw new Failure('SCHEMA_INVALID', { vm: vm.id, field: 'hello_ok' });
   const at = parts.nowMs();
   await parts.store.write((trx) => updateVm(trx, vm.id, { ctr, last_seen: at }));
-  return new AgentSession(vm, socket, at);
+  return new AgentSession(vm, socket);
 }
 
 async function verifyHello(

@@ -73,7 +73,7 @@ export class Intake {
     session.socket.send({ t: 'ack', token: await signToken('lk-ack+jws', payload, this.#parts.sessionKey) });
   }
 
-  /** Whether it is stored now, or was before. */
+  /** Whether it is to be acknowledged: it is stored now, was before, or can never be. */
   async #store(
     trx: Write,
     session: AgentSession,
@@ -83,8 +83,13 @@ export class Intake {
   ): Promise<boolean> {
     const { op, n } = receipt;
     const operation = await findOperation(trx, op);
-    if (operation?.vm !== session.vm.id) {
-      await this.#alarm(trx, session, { reason: 'unknown_operation', op, n });
+    if (!operation) {
+      // As after a backup was restored: it can never be of use here, and kept back it would hold up all that follow it.
+      await this.#alarm(trx, session, { reason: 'unknown_operation', op, n, state: receipt.state, code: receipt.code });
+      return true;
+    }
+    if (operation.vm !== session.vm.id) {
+      await this.#alarm(trx, session, { reason: 'foreign_operation', op, n });
       return false;
     }
     const judged = judgeReceipt(operation, receipt, payloadSha256, await receiptSha256(trx, op, n));
@@ -120,7 +125,7 @@ export class Intake {
     await this.#parts.store.write(async (trx) => {
       const at = this.#parts.nowMs();
       for (const operation of await openOperations(trx, session.vm.id)) {
-        if (operation.state !== 'SENT' || (operation.command?.sentAt ?? 0) >= session.openedAt) continue;
+        if (operation.state !== 'SENT' || session.sent.has(operation.op)) continue;
         await this.#settle(trx, session, operation, open, at);
       }
     });
@@ -150,7 +155,7 @@ export class Intake {
   async #alarm(
     trx: Write,
     session: AgentSession,
-    data: Readonly<{ reason: string; op: string; n?: number }>,
+    data: Readonly<{ reason: string; op: string; n?: number; state?: string; code?: string | null }>,
   ): Promise<void> {
     this.#parts.log.warn({ vm: session.vm.id, ...data }, 'alarm');
     if (!session.mayAlarm()) return;

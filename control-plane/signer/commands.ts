@@ -16,6 +16,9 @@ import type { IntentParts } from './intents.ts';
 import type { StoredIntent } from './ledger.ts';
 import type { Params, Result, SignerMethods } from './requests.ts';
 
+/** Commands that one intent may have, one after the other: a line that breaks more often than this is not a line. */
+export const COMMANDS_MAX = 16;
+
 export type CommandParts = IntentParts & Readonly<{ commandKey: SigningKey; root: RootPayload }>;
 type MintParams = Params<SignerMethods, 'command.mint'>;
 
@@ -28,8 +31,8 @@ export async function mintCommand(
   const stored = demandProven(parts, op, asked.intent_hash);
   const ready = await readReady(asked.ready, asked.ek);
   if (ready.op !== op || ready.agent !== stored.agent) throw new Failure('AUTHZ_INVALID', { reason: 'ready' });
-  const before = ledger.lastCommand(op);
-  if (before && !asked.previous_gone) throw new Failure('OP_CONFLICT', { reason: 'signed_before' });
+  const before = ledger.commandCount(op);
+  if (before >= COMMANDS_MAX) throw new Failure('OP_CONFLICT', { reason: 'signed_too_often' });
   if (ledger.nonceUsed(ready.cn)) throw new Failure('NONCE_UNKNOWN', { reason: 'used' });
   const sealed = await demandSealed(stored, asked.sealed);
   const iat = nowS();
@@ -37,7 +40,8 @@ export async function mintCommand(
   const signed = await sign(parts, stored, { cn: ready.cn, iat, exp, sealed });
   ledger.transaction(() => {
     ledger.addCommand(ready.cn, op, signed.cmd_sha256, iat);
-    const data = { hash: stored.hash, cmd_sha256: signed.cmd_sha256, again: before !== undefined };
+    const again = before > 0 ? { again: asked.previous } : {};
+    const data = { hash: stored.hash, cmd_sha256: signed.cmd_sha256, ...again };
     ledger.audit({ at: iat, kind: 'command.signed', op, operator: stored.operator, data });
   });
   return { ...signed, cn: ready.cn, exp };

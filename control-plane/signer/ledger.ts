@@ -178,6 +178,11 @@ export class SignerLedger {
     return this.#all<{ cn: string; cmd_sha256: string; at: number }>(sql, op)[0];
   }
 
+  commandCount(op: string): number {
+    const sql = "SELECT count(*) AS count FROM minted WHERE op = ? AND kind = 'reset'";
+    return this.#all<{ count: number }>(sql, op)[0]?.count ?? 0;
+  }
+
   nonceUsed(cn: string): boolean {
     return this.#all('SELECT 1 FROM minted WHERE cn = ?', cn).length > 0;
   }

@@ -79,8 +79,8 @@ export const signerMethods = {
     }),
   },
   /**
-   * Signs the command for a proven, living intent and the executor that says `ready`. A second one is signed only where
-   * the caller says that the executor of the first is gone and heard of nothing.
+   * Signs the command for a proven, living intent and the executor that says `ready`. Every command has a nonce of its
+   * own. Where one was signed before, the caller says why that one cannot act any more, and the audit keeps its word.
    */
   'command.mint': {
     params: z.strictObject({
@@ -90,7 +90,7 @@ export const signerMethods = {
       ek: ed25519Jwk,
       ready: compactToken,
       sealed: sealedPair.nullable(),
-      previous_gone: z.boolean(),
+      previous: z.enum(['never_sent', 'executor_gone']),
     }),
     result: z.strictObject({ token: compactToken, cmd_sha256: bytes32, cn: bytes32, exp: seconds }),
   },

@@ -1,33 +1,19 @@
-// Kysely over `node:sqlite`. The generic dialect hands its one connection to everybody at once, so statements of others
-// would end up inside a transaction and be rolled back with it; here one holder at a time has the connection.
+// Kysely over `node:sqlite`. There is one connection; Kysely itself hands it to one holder at a time, because its SQLite
+// adapter says that there cannot be several (a test holds it to that: a statement of somebody else inside a transaction
+// would be rolled back with it).
 
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { CompiledQuery, type DatabaseConnection, type Dialect } from 'kysely';
 import { BaseSqliteDialect, buildQueryFn, GenericSqliteDriver } from 'kysely-generic-sqlite';
 
 export function sqliteDialect(db: DatabaseSync): Dialect {
-  return new BaseSqliteDialect(() => new SerialDriver(db));
+  return new BaseSqliteDialect(() => new SqliteDriver(db));
 }
 
-class SerialDriver extends GenericSqliteDriver {
-  #held: Promise<void> = Promise.resolve();
-  #release: () => void = () => {};
-
+class SqliteDriver extends GenericSqliteDriver {
   constructor(db: DatabaseSync) {
-    super(() => ({ db, close: () => db.close(), query: buildQueryFn(executorOf(db)) }));
-  }
-
-  override async acquireConnection(): Promise<DatabaseConnection> {
-    const before = this.#held;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#held = promise;
-    await before;
-    this.#release = resolve;
-    return super.acquireConnection();
-  }
-
-  override async releaseConnection(): Promise<void> {
-    this.#release();
+    // Whoever opened the database closes it: Kysely would not, had nobody asked it anything.
+    super(() => ({ db, close: () => undefined, query: buildQueryFn(executorOf(db)) }));
   }
 
   /** Takes the write lock at once: a transaction never fails half-way for want of it. */

@@ -17,8 +17,11 @@ export class Store {
   readonly db: Db;
   readonly bell = new Bell();
 
-  private constructor(db: Db) {
-    this.db = db;
+  readonly #file: DatabaseSync;
+
+  private constructor(file: DatabaseSync) {
+    this.#file = file;
+    this.db = new Kysely<Tables>({ dialect: sqliteDialect(file) });
   }
 
   /** Throws `DATABASE_NEWER` or `DATABASE_UNUSABLE`. */
@@ -38,7 +41,7 @@ export class Store {
       const { errcode } = cause as { errcode?: number };
       throw new Failure('DATABASE_UNUSABLE', { file: path, reason: `sqlite_${errcode ?? 'error'}` }, cause);
     }
-    return new Store(new Kysely<Tables>({ dialect: sqliteDialect(db) }));
+    return new Store(db);
   }
 
   /** All or nothing, and durable. The work must use the transaction it is given and nothing else of the store. */
@@ -48,7 +51,8 @@ export class Store {
     return result;
   }
 
-  close(): Promise<void> {
-    return this.db.destroy();
+  async close(): Promise<void> {
+    await this.db.destroy();
+    this.#file.close();
   }
 }

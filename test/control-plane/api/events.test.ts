@@ -1,0 +1,122 @@
+// Server-sent events: whatever connection broke where, a reader that says where it stopped misses nothing and sees nothing
+// twice.
+
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { eventView } from '../../../control-plane/api/schemas.ts';
+import type { ScriptedAgent } from '../scripted-agent.ts';
+import { World } from '../world.ts';
+
+let world: World;
+let agent: ScriptedAgent;
+beforeEach(async () => {
+  world = await World.start();
+  agent = await world.machine();
+});
+afterEach(() => world.stop());
+
+type Line = Readonly<{ id: number; type: string; data: ReturnType<typeof eventView.parse> }>;
+
+/** Reads a stream until `count` events have come, then breaks the connection. `onOpen` is called once its head is there. */
+async function read(path: string, count: number, lastEventId?: number, onOpen = () => {}): Promise<Line[]> {
+  const controller = new AbortController();
+  const response = await fetch(`${world.origin}${path}`, {
+    headers: {
+      authorization: `Bearer ${world.apiKey}`,
+      ...(lastEventId === undefined ? {} : { 'last-event-id': String(lastEventId) }),
+    },
+    signal: controller.signal,
+  });
+  onOpen();
+  expect(response.headers.get('content-type')).toBe('text/event-stream');
+  expect(response.headers.get('cache-control')).toBe('no-store');
+  const lines: Line[] = [];
+  let text = '';
+  for await (const chunk of (response.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    for (let end = text.indexOf('\n\n'); end >= 0 && lines.length < count; end = text.indexOf('\n\n')) {
+      const block = text.slice(0, end);
+      text = text.slice(end + 2);
+      const [, id, type, data] = /^id: (\d+)\nevent: (.+)\ndata: (.+)$/.exec(block) ?? [];
+      if (id && type && data) lines.push({ id: Number(id), type, data: eventView.parse(JSON.parse(data)) });
+    }
+    if (lines.length >= count) break;
+  }
+  controller.abort();
+  return lines;
+}
+
+describe('an event stream', () => {
+  test('of an operation starts at its first event and goes on as things happen', async () => {
+    const draft = await world.draft(agent);
+    const reading = read(`/v1/operations/${draft.op}/events`, 4);
+    await agent.answerPrepare();
+    await world.until(draft.op, 'PREPARED');
+    await world.approve(draft);
+    const lines = await reading;
+    expect(lines.map(({ type }) => type)).toEqual([
+      'operation.created',
+      'operation.state',
+      'operation.approved',
+      'operation.state',
+    ]);
+    expect(lines.every(({ data, id, type }) => data.id === id && data.type === type && data.op === draft.op)).toBe(
+      true,
+    );
+    expect(lines.at(-1)?.data.data).toEqual({ from: 'PREPARED', state: 'SENT', code: null, n: null });
+  });
+
+  test('broken anywhere resumes without loss or repetition', async () => {
+    const { op } = await world.sent(agent);
+    await agent.carryOut(op);
+    await world.until(op, 'DONE');
+    const path = `/v1/operations/${op}/events`;
+    const all = (await world.events(op)).length;
+    const whole = await read(path, all);
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 3 }), { maxLength: 6 }), async (cuts) => {
+        const lines: Line[] = [];
+        for (const cut of cuts) {
+          const want = Math.min(cut, all - lines.length);
+          if (want > 0) lines.push(...(await read(path, want, lines.at(-1)?.id)));
+        }
+        if (lines.length < all) lines.push(...(await read(path, all - lines.length, lines.at(-1)?.id)));
+        expect(lines).toEqual(whole);
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  test('of everything starts with the next event, or after the one that was named', async () => {
+    const fromStart = await read('/v1/events?last_event_id=0', 2);
+    expect(fromStart.map(({ type }) => type)).toEqual(['join_token.created', 'vm.enrolled']);
+    const open = Promise.withResolvers<void>();
+    const reading = read('/v1/events', 1, undefined, open.resolve);
+    await open.promise;
+    const draft = await world.draft(agent);
+    expect((await reading).map(({ type, data }) => [type, data.op])).toEqual([['operation.created', draft.op]]);
+  });
+
+  test('of one machine shows that machine alone', async () => {
+    const other = await world.machine();
+    const [{ id }, draft] = [await world.vmOf(agent), await world.draft(other)];
+    expect(draft.vm).not.toBe(id);
+    await world.draft(agent);
+    const lines = await read(`/v1/vms/${id}/events?last_event_id=0`, 3);
+    expect(lines.map(({ type }) => type)).toEqual(['vm.enrolled', 'vm.online', 'operation.created']);
+  });
+
+  test('needs a key, and a number for its place', async () => {
+    expect((await world.ask('GET', '/v1/events', undefined, { authorization: '' })).status).toBe(401);
+    expect((await world.ask('GET', '/v1/events?last_event_id=x')).body['code']).toBe('REQUEST_INVALID');
+  });
+
+  test('ends when the server stops', async () => {
+    const open = Promise.withResolvers<void>();
+    const reading = read('/v1/events', 1_000, undefined, open.resolve).catch(() => []);
+    await open.promise;
+    await world.stop();
+    expect((await reading).length).toBeLessThan(1_000);
+    world = await World.start();
+  });
+});

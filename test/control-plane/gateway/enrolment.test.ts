@@ -1,0 +1,92 @@
+// Getting an identity over a real socket: one use of a token, proofs of both keys, and one word for every refusal.
+
+import { randomBytes } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { signingKeyFromSeed } from '../../../protocol/keys.ts';
+import { signToken } from '../../../protocol/token.ts';
+import { random32, ScriptedAgent } from '../scripted-agent.ts';
+import { World } from '../world.ts';
+
+let world: World;
+beforeEach(async () => {
+  world = await World.start();
+});
+afterEach(() => world.stop());
+
+const fresh = () => ScriptedAgent.make(world.agentUrl);
+const alarms = async () =>
+  (await world.events()).filter(({ type }) => type === 'join_token.misused').map(({ data }) => data['code']);
+
+describe('enrolment', () => {
+  test('gives an identity that the machine then connects with', async () => {
+    const agent = await world.machine('web');
+    await world.eventually(async () => ((await world.vmOf(agent)).online ? true : null), 'the machine to be online');
+    expect(await world.vmOf(agent)).toMatchObject({ name: 'web', flags: [] });
+  });
+
+  test('with a token that was used before is refused, with an alarm, and makes no machine', async () => {
+    const { token } = await world.joinToken();
+    const first = await fresh();
+    expect(await first.enrol(token)).toBeNull();
+    expect(await (await fresh()).enrol(token)).toBe('JOIN_TOKEN_INVALID');
+    expect(await alarms()).toEqual(['JOIN_TOKEN_USED']);
+    expect((await world.ask('GET', '/v1/vms')).body['items']).toHaveLength(1);
+    expect((await world.events()).find(({ type }) => type === 'join_token.misused')).toMatchObject({
+      data: { code: 'JOIN_TOKEN_USED' },
+    });
+  });
+
+  test('whose answer was lost is answered again to the same keys with the same identity', async () => {
+    const { token } = await world.joinToken();
+    const agent = await fresh();
+    await agent.enrol(token);
+    const first = agent.agent;
+    expect(await agent.enrol(token)).toBeNull();
+    expect(agent.agent).toBe(first);
+    expect(await alarms()).toEqual([]);
+  });
+
+  test('with an expired or revoked token is refused with the same word', async () => {
+    const expired = await world.joinToken({ ttl_s: 1 });
+    const revoked = await world.joinToken();
+    await world.ask('DELETE', `/v1/join-tokens/${revoked.id}`);
+    world.now += 1_001;
+    for (const { token } of [expired, revoked, { token: `lkj_${random32()}` }]) {
+      expect(await (await fresh()).enrol(token)).toBe('JOIN_TOKEN_INVALID');
+    }
+    expect(await alarms()).toEqual(['JOIN_TOKEN_EXPIRED', 'JOIN_TOKEN_INVALID']);
+  });
+
+  test('of two at the same moment with one token exactly one wins', async () => {
+    const { token } = await world.joinToken();
+    const agents = await Promise.all(Array.from({ length: 8 }, fresh));
+    const answers = await Promise.all(agents.map((agent) => agent.enrol(token)));
+    expect(answers.filter((answer) => answer === null)).toHaveLength(1);
+    expect((await world.ask('GET', '/v1/vms')).body['items']).toHaveLength(1);
+  });
+
+  test('needs the proof of both keys in this very conversation', async () => {
+    const { token } = await world.joinToken();
+    const agent = await fresh();
+    const nonce = random32();
+    const foreign = await signingKeyFromSeed(randomBytes(32));
+    const proofBy = (key: typeof foreign, ikKid = agent.ik.kid) =>
+      signToken('lk-enrol-ek+jws', { v: 1, ik_kid: ikKid, nonce }, key);
+    for (const enrol of [
+      { nonce, ek_proof: await proofBy(foreign) },
+      { nonce, ek_proof: await proofBy(agent.ek, foreign.kid) },
+      { ek_proof: await proofBy(agent.ek) },
+      { sn: random32() },
+      { ik: foreign.jwk },
+      { ek: agent.ik.jwk },
+    ]) {
+      expect(await agent.enrol(token, { enrol }), JSON.stringify(Object.keys(enrol))).toBe('JOIN_TOKEN_INVALID');
+    }
+    expect(await agent.enrol(token)).toBeNull();
+  });
+
+  test('names machines after their host, with a number when the name is taken', async () => {
+    const [one, two] = [await world.enrolled(), await world.enrolled()];
+    expect([(await world.vmOf(one)).name, (await world.vmOf(two)).name]).toEqual(['guest', 'guest-2']);
+  });
+});

@@ -1,0 +1,224 @@
+// Who may connect as a machine, over real sockets: every peer that does not prove itself gets the same silent close.
+
+import { randomBytes } from 'node:crypto';
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
+import { signingKeyFromSeed } from '../../../protocol/keys.ts';
+import { FRAME_BYTES_MAX } from '../../../protocol/limits.ts';
+import { random32, Wire } from '../scripted-agent.ts';
+import { World } from '../world.ts';
+
+let world: World;
+beforeEach(async () => {
+  world = await World.start();
+});
+afterEach(() => world.stop());
+
+const REFUSED = 1008;
+const flagsOf = async (agent: Parameters<World['vmOf']>[0]) => (await world.vmOf(agent)).flags;
+
+describe('a hello', () => {
+  test('over another challenge than this connection’s is refused', async () => {
+    const agent = await world.enrolled();
+    expect(await agent.connect({ hello: { sn: random32() } })).toBe(REFUSED);
+  });
+
+  test('signed by another key, or for another agent, is refused', async () => {
+    const [agent, other] = [await world.enrolled(), await world.enrolled()];
+    expect(await agent.connect({ helloKey: await signingKeyFromSeed(randomBytes(32)) })).toBe(REFUSED);
+    expect(await agent.connect({ helloKey: agent.ek })).toBe(REFUSED);
+    expect(await agent.connect({ hello: { agent: other.agent } })).toBe(REFUSED);
+    expect(await agent.connect({ helloKey: other.ik })).toBe(REFUSED);
+  });
+
+  test('with a nonce that was seen before is refused, also after a restart of the machine', async () => {
+    const agent = await world.enrolled();
+    const an = random32();
+    expect(await agent.connect({ hello: { an } })).toBeNull();
+    await agent.offline();
+    expect(await agent.connect({ hello: { an } })).toBe(REFUSED);
+    expect(await agent.connect()).toBeNull();
+  });
+
+  test('of a version that is not spoken here is refused', async () => {
+    const agent = await world.enrolled();
+    expect(await agent.connect({ hello: { vmin: 2, vmax: 3 } })).toBe(REFUSED);
+    expect(await agent.connect({ hello: { vmin: 0, vmax: 0 } })).toBe(REFUSED);
+  });
+
+  test('with a counter below ours raises STATE_ROLLED_BACK and goes on', async () => {
+    const agent = await world.machine();
+    await agent.offline();
+    await agent.online();
+    await agent.offline();
+    agent.ctr = 0;
+    expect(await agent.connect()).toBeNull();
+    expect(await flagsOf(agent)).toEqual(['STATE_ROLLED_BACK']);
+  });
+
+  test('whose last answer was lost raises no alarm', async () => {
+    const agent = await world.machine();
+    await agent.offline();
+    agent.ctr += 1;
+    expect(await agent.connect()).toBeNull();
+    expect(await flagsOf(agent)).toEqual([]);
+  });
+
+  test('is followed by hello_ok with the very counter of the welcome', async () => {
+    const agent = await world.enrolled();
+    const wire = await new Wire(world.agentUrl).opened();
+    const { sn } = await wire.next('challenge');
+    expect(sn).toHaveLength(43);
+    wire.send({ t: 'hello_ok', ctr: 1 });
+    expect(await wire.closed).toBe(REFUSED);
+    expect(await agent.connect()).toBeNull();
+  });
+});
+
+describe('a second connection of one identity', () => {
+  test('while the first still answers flags a clone, and the newer one stays', async () => {
+    const agent = await world.machine();
+    const twin = agent.clone();
+    expect(await twin.connect()).toBeNull();
+    expect(await agent.wire.closed).toBe(REFUSED);
+    expect(await flagsOf(agent)).toContain('CLONE_SUSPECTED');
+    expect((await world.vmOf(agent)).online).toBe(true);
+  });
+
+  test('after the first is gone flags nothing', async () => {
+    const agent = await world.machine();
+    agent.wire.ws.terminate();
+    expect(await agent.connect()).toBeNull();
+    expect(await flagsOf(agent)).toEqual([]);
+  });
+});
+
+describe('a frame', () => {
+  test('that is binary, not JSON, unknown or not for this moment ends the connection', async () => {
+    const agent = await world.machine();
+    for (const spoil of [
+      (wire: Wire) => wire.ws.send(Buffer.from('{"t":"synced","open":null}'), { binary: true }),
+      (wire: Wire) => wire.ws.send('{'),
+      (wire: Wire) => wire.ws.send('{"t":"synced","open":null,"more":1}'),
+      (wire: Wire) => wire.ws.send('{"t":"synced", "open":null}'),
+      (wire: Wire) => wire.ws.send('{"t":"reroot"}'),
+      (wire: Wire) => wire.ws.send('[[[[[[[]]]]]]]'),
+      (wire: Wire) => wire.send({ t: 'hello_ok', ctr: 1 }),
+    ]) {
+      spoil(agent.wire);
+      expect(await agent.wire.closed).toBe(REFUSED);
+      await agent.online();
+    }
+  });
+
+  test('one byte over the limit is 1009, at the limit it is read', async () => {
+    const wire = await new Wire(world.agentUrl).opened();
+    wire.ws.send('x'.repeat(FRAME_BYTES_MAX + 1));
+    expect(await wire.closed).toBe(1009);
+    const other = await new Wire(world.agentUrl).opened();
+    other.ws.send('x'.repeat(FRAME_BYTES_MAX));
+    expect(await other.closed).toBe(REFUSED);
+  });
+
+  test('nested 30,000 deep is refused and the gateway lives', async () => {
+    const wire = await new Wire(world.agentUrl).opened();
+    wire.ws.send('['.repeat(30_000) + ']'.repeat(30_000));
+    expect(await wire.closed).toBe(REFUSED);
+    expect((await world.ask('GET', '/healthz')).status).toBe(200);
+  });
+
+  test('after a close is not acted upon', async () => {
+    const agent = await world.machine();
+    const { id } = await world.vmOf(agent);
+    agent.wire.ws.send('{');
+    agent.wire.send({ t: 'facts', facts: agent.facts('late') });
+    await agent.wire.closed;
+    await world.eventually(async () => ((await world.vmOf(agent)).online ? null : true), 'the machine to be offline');
+    expect((await world.events(id)).map(({ type }) => type)).not.toContain('vm.facts');
+  });
+});
+
+describe('the door', () => {
+  const statusOf = (headers: Record<string, string>, path = '/agent/v1') =>
+    new Promise<number>((resolve, reject) => {
+      const ws = new WebSocket(world.agentUrl.replace('/agent/v1', path), { headers });
+      ws.once('unexpected-response', (_request, response) => {
+        resolve(response.statusCode ?? 0);
+        ws.terminate();
+      });
+      ws.once('open', () => {
+        resolve(101);
+        ws.terminate();
+      });
+      ws.on('error', reject);
+    });
+
+  test('is closed to browsers: an Origin or a Cookie is refused', async () => {
+    expect(await statusOf({ origin: 'https://console.test' })).toBe(403);
+    expect(await statusOf({ origin: 'null' })).toBe(403);
+    expect(await statusOf({ cookie: 'a=b' })).toBe(403);
+    expect(await statusOf({})).toBe(101);
+  });
+
+  test('is at one path', async () => {
+    expect(await statusOf({}, '/agent/v2')).toBe(404);
+    expect(await statusOf({}, '/agent/v1/../v1x')).toBe(404);
+  });
+
+  test('answers a plain request like any unknown path, and offers no compression', async () => {
+    expect((await world.ask('GET', '/agent/v1')).body['code']).toBe('NOT_FOUND');
+    const wire = await new Wire(world.agentUrl).opened();
+    expect(wire.ws.extensions).toBe('');
+  });
+
+  test('lets a bounded number of strangers in at a time, and those who are in stay in', async () => {
+    await world.stop();
+    world = await World.start({ handshakesMax: 8 });
+    const agent = await world.machine();
+    const strangers = Array.from({ length: 60 }, () => connect(Number(new URL(world.origin).port), '127.0.0.1'));
+    const upgrade =
+      'GET /agent/v1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
+    const answers = await Promise.all(
+      strangers.map(
+        (socket) =>
+          new Promise<string>((resolve) => {
+            socket.on('error', () => resolve('error'));
+            socket.once('data', (data) => resolve(data.toString('latin1').slice(9, 12)));
+            socket.write(upgrade);
+          }),
+      ),
+    );
+    expect(answers.filter((answer) => answer === '101')).toHaveLength(8);
+    expect(answers.filter((answer) => answer === '503')).toHaveLength(52);
+    agent.wire.send({ t: 'facts', facts: agent.facts('still-here') });
+    await world.eventually(
+      async () => ((await world.events()).some(({ type }) => type === 'vm.facts') ? true : null),
+      'the machine’s facts',
+    );
+    for (const socket of strangers) socket.destroy();
+  });
+
+  test('closes for a while to an address whose handshakes keep failing', async () => {
+    await world.stop();
+    world = await World.start({ failuresPerMinuteMax: 3 });
+    for (let n = 0; n < 3; n += 1) {
+      const wire = await new Wire(world.agentUrl).opened();
+      wire.ws.send('{');
+      await wire.closed;
+    }
+    await world.eventually(async () => ((await statusOf({})) === 503 ? true : null), 'the door to close');
+  });
+
+  test('does not wait for an upgrade that is never finished', async () => {
+    const port = Number(new URL(world.origin).port);
+    const half = request({ port, path: '/agent/v1', headers: { connection: 'Upgrade', upgrade: 'websocket' } });
+    half.on('error', () => undefined);
+    half.end();
+    const status = await new Promise<number>((resolve) =>
+      half.once('response', ({ statusCode }) => resolve(statusCode ?? 0)),
+    );
+    expect(status).toBeGreaterThanOrEqual(400);
+  });
+});

@@ -1,0 +1,116 @@
+// The database: whole transactions, known versions, and readers that are woken after the commit.
+
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { newOperation } from '../../../control-plane/core/operation.ts';
+import { appendEvent, eventsAfter, lastEventId } from '../../../control-plane/store/events.ts';
+import { SCHEMA_VERSION } from '../../../control-plane/store/migrations.ts';
+import { change, findOperation, insertOperation } from '../../../control-plane/store/operations.ts';
+import { Store } from '../../../control-plane/store/store.ts';
+import { insertVm } from '../../../control-plane/store/vms.ts';
+import { draftOf, T0 } from '../core/samples.ts';
+
+let folder: string;
+let path: string;
+let store: Store;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'latchkey-store-'));
+  path = join(folder, 'latchkey.db');
+  store = Store.open(path);
+});
+afterEach(async () => {
+  await store.close();
+  rmSync(folder, { recursive: true });
+});
+
+const event = (n: number) => ({ at: T0, vm: null, op: null, type: 'vm.online', data: { n } });
+
+async function withVm(): Promise<void> {
+  const jwk = { kty: 'OKP', crv: 'Ed25519', x: 'A'.repeat(43) } as const;
+  const { vm, agent, project } = draftOf();
+  await store.write((trx) =>
+    insertVm(trx, {
+      id: vm,
+      agent,
+      name: 'web',
+      project,
+      ik: jwk,
+      ikKid: 'A',
+      ek: jwk,
+      machineSha256: 'A',
+      enrolledAt: T0,
+      lastSeen: null,
+      boot: null,
+      facts: null,
+      agentVersion: null,
+      ctr: 0,
+      jhead: null,
+      flags: [],
+      labels: {},
+    }),
+  );
+}
+
+describe('a transaction', () => {
+  test('that fails leaves nothing, neither the change nor its events', async () => {
+    await withVm();
+    const operation = newOperation(draftOf(), T0);
+    await store.write((trx) => insertOperation(trx, operation));
+    const before = await lastEventId(store.db);
+    const failing = store.write(async (trx) => {
+      await change(trx, operation, { t: 'end', state: 'CANCELLED', code: 'CANCELLED' }, T0);
+      throw new Error('power');
+    });
+    await expect(failing).rejects.toThrow('power');
+    expect((await findOperation(store.db, operation.op))?.state).toBe('QUEUED');
+    expect(await lastEventId(store.db)).toBe(before);
+  });
+
+  test('never takes in what others do at the same time', async () => {
+    const failing = store.write(async (trx) => {
+      await appendEvent(trx, event(1));
+      // Everybody else has their turn in here, if they can get it.
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      throw new Error('rolled back');
+    });
+    const others = Array.from({ length: 10 }, (_, n) => store.write((trx) => appendEvent(trx, event(n + 2))));
+    const reader = eventsAfter(store.db, {}, 0);
+    await expect(failing).rejects.toThrow('rolled back');
+    await Promise.all([...others, reader]);
+    const ids = (await eventsAfter(store.db, {}, 0)).map(({ data }) => data['n']);
+    expect(ids).toEqual([2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+  });
+
+  test('wakes readers once it is there to be read', async () => {
+    const { rings } = store.bell;
+    const woken = store.bell.next(rings, new AbortController().signal).then(() => eventsAfter(store.db, {}, 0));
+    await store.write((trx) => appendEvent(trx, event(1)));
+    expect(await woken).toHaveLength(1);
+    // One that rang before it was waited for is not missed.
+    await store.bell.next(rings, new AbortController().signal);
+  });
+});
+
+describe('the schema', () => {
+  test('of a newer version is refused and left as it is', async () => {
+    await store.close();
+    const db = new DatabaseSync(path);
+    db.exec(`PRAGMA journal_mode=DELETE; PRAGMA user_version = ${SCHEMA_VERSION + 1}`);
+    db.close();
+    const before = readFileSync(path);
+    expect(() => Store.open(path)).toThrow(expect.objectContaining({ code: 'DATABASE_NEWER' }));
+    expect(readFileSync(path).equals(before)).toBe(true);
+    rmSync(path);
+    store = Store.open(path);
+  });
+
+  test('opened again is not made again', async () => {
+    await store.write((trx) => appendEvent(trx, event(1)));
+    await store.close();
+    store = Store.open(path);
+    expect(await lastEventId(store.db)).toBe(1);
+  });
+});

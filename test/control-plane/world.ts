@@ -1,0 +1,272 @@
+// A whole control plane inside the test's process, over a temporary folder and a clock that the test moves: gateway, API and
+// signer as `serve` composes them, on real sockets.
+
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Logger, pino } from 'pino';
+import type { z } from 'zod';
+import type { ApiParts } from '../../control-plane/api/parts.ts';
+import {
+  type IntentResponse,
+  type JoinTokenCreated,
+  type OperationView,
+  operationView,
+} from '../../control-plane/api/schemas.ts';
+import { buildServer } from '../../control-plane/api/server.ts';
+import { openInstallation, openInstallationKeys, openSessionKey } from '../../control-plane/config/installation.ts';
+import { pathsIn } from '../../control-plane/config/paths.ts';
+import { AGENT_PATH, DOOR_LIMITS, type DoorLimits, openDoor } from '../../control-plane/gateway/endpoint.ts';
+import { Gateway } from '../../control-plane/gateway/gateway.ts';
+import { adminClient, type SignerClient, signerClient } from '../../control-plane/signer/client.ts';
+import { SignerLedger } from '../../control-plane/signer/ledger.ts';
+import { serveSigner } from '../../control-plane/signer/server.ts';
+import { insertOperator } from '../../control-plane/store/operators.ts';
+import { Store } from '../../control-plane/store/store.ts';
+import {
+  fromBase64url,
+  type SigningKey,
+  sealingKeyFromSeed,
+  sha256Text,
+  signingKeyFromSeed,
+  toBase64url,
+} from '../../protocol/keys.ts';
+import type { X25519Jwk } from '../../protocol/schema.ts';
+import { ScriptedAgent } from './scripted-agent.ts';
+
+const kernel = (count: number) => Uint8Array.from(randomBytes(count));
+
+export type Answer = Readonly<{ status: number; body: Record<string, unknown>; headers: Headers }>;
+
+export class World {
+  /** Milliseconds since 1970; tests add to it. */
+  now = Date.now();
+  readonly data = mkdtempSync(join(tmpdir(), 'latchkey-world-'));
+  readonly apiKey = `lk_${toBase64url(kernel(32))}`;
+  /** Everything that was logged. */
+  readonly logged: string[] = [];
+  readonly #undo: (() => Promise<unknown> | unknown)[] = [];
+  origin = '';
+  /** What happens, once, while the signer is asked for that. */
+  readonly meanwhile = new Map<string, () => Promise<unknown>>();
+  #recipient: X25519Jwk | undefined;
+  #store: Store | undefined;
+  #gateway: Gateway | undefined;
+  #key: SigningKey | undefined;
+  #signerUp: (() => Promise<void>) | undefined;
+  #signerDown: (() => Promise<void>) | undefined;
+
+  static async start(limits: Partial<DoorLimits & Pick<ApiParts, 'requestsPerMinuteMax'>> = {}): Promise<World> {
+    const world = new World();
+    await world.#assemble(limits);
+    return world;
+  }
+
+  get store(): Store {
+    return given(this.#store);
+  }
+
+  get gateway(): Gateway {
+    return given(this.#gateway);
+  }
+
+  /** The operator's registered automation key. */
+  get key(): SigningKey {
+    return given(this.#key);
+  }
+
+  get agentUrl(): string {
+    return `${this.origin.replace('http', 'ws')}${AGENT_PATH}`;
+  }
+
+  get admin() {
+    return adminClient(pathsIn(this.data).adminSocket);
+  }
+
+  async stop(): Promise<void> {
+    for (const step of this.#undo.splice(0).reverse()) await step();
+    rmSync(this.data, { recursive: true, force: true });
+  }
+
+  async stopSigner(): Promise<void> {
+    await this.#signerDown?.();
+  }
+
+  async startSigner(): Promise<void> {
+    await this.#signerUp?.();
+  }
+
+  async #assemble(limits: Partial<DoorLimits & Pick<ApiParts, 'requestsPerMinuteMax'>>): Promise<void> {
+    const paths = pathsIn(this.data);
+    const nowMs = () => this.now;
+    const log = this.#log();
+    const installation = await openInstallation(paths, { randomBytes: kernel, nowMs });
+    const sessionKey = await openSessionKey(paths, installation.root);
+    const store = Store.open(paths.database);
+    this.#store = store;
+    this.#undo.push(() => store.close());
+    const apiKeySha256 = await sha256Text(this.apiKey);
+    await store.write((trx) => insertOperator(trx, 'admin', apiKeySha256, this.now));
+    this.#signerUp = () => this.#openSigner(log);
+    await this.#openSigner(log);
+    this.#undo.push(() => this.#signerDown?.());
+    const ask = signerClient(paths.signerSocket);
+    const signer: SignerClient = async (method, params) => {
+      const meanwhile = this.meanwhile.get(method);
+      this.meanwhile.delete(method);
+      await meanwhile?.();
+      return ask(method, params);
+    };
+    const common = { store, signer, installation, randomBytes: kernel, nowMs, log };
+    const gateway = new Gateway({ ...common, sessionKey });
+    this.#gateway = gateway;
+    const requestsPerMinuteMax = limits.requestsPerMinuteMax ?? 100_000;
+    const api: ApiParts = { ...common, gateway, agentUrl: () => this.agentUrl, caPem: '', requestsPerMinuteMax };
+    const app = await buildServer(api, null);
+    this.#undo.push(() => app.close());
+    const closeDoor = openDoor(app.server, gateway, { ...DOOR_LIMITS, ...limits });
+    this.#undo.push(() => gateway.stop(), closeDoor);
+    await gateway.start();
+    await app.listen({ host: '127.0.0.1', port: 0 });
+    this.origin = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
+    this.#key = await signingKeyFromSeed(kernel(32));
+    await this.admin('operator.add', { name: 'admin', key: this.key.jwk });
+  }
+
+  async #openSigner(log: Logger): Promise<void> {
+    const paths = pathsIn(this.data);
+    mkdirSync(paths.signerFolder, { recursive: true });
+    const ledger = SignerLedger.open(paths.signerDatabase);
+    const keys = await openInstallationKeys(paths);
+    const parts = { ledger, ...keys, randomBytes: kernel, nowS: () => Math.floor(this.now / 1000) };
+    const server = await serveSigner(parts, { signer: paths.signerSocket, admin: paths.adminSocket }, log);
+    this.#signerDown = async () => {
+      this.#signerDown = undefined;
+      await server.close();
+      ledger.close();
+    };
+  }
+
+  #log(): Logger {
+    return pino({ level: 'debug' }, { write: (line: string) => this.logged.push(line) });
+  }
+
+  async ask(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+    const response = await fetch(`${this.origin}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.apiKey}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, body: text === '' ? {} : JSON.parse(text), headers: response.headers };
+  }
+
+  async joinToken(body: object = {}): Promise<JoinTokenCreated> {
+    return (await this.ask('POST', '/v1/join-tokens', body)).body as JoinTokenCreated;
+  }
+
+  /** A new machine with its identity, not connected. */
+  async enrolled(name?: string): Promise<ScriptedAgent> {
+    const agent = await ScriptedAgent.make(this.agentUrl);
+    const refused = await agent.enrol((await this.joinToken(name === undefined ? {} : { name })).token);
+    if (refused !== null) throw new Error(`enrolment refused: ${refused}`);
+    return agent;
+  }
+
+  /** A new machine, connected and idle. */
+  async machine(name?: string): Promise<ScriptedAgent> {
+    return (await this.enrolled(name)).online();
+  }
+
+  async vmOf({ agent }: ScriptedAgent): Promise<{ id: string; flags: string[]; online: boolean; name: string }> {
+    const { body } = await this.ask('GET', '/v1/vms?limit=500');
+    const found = (
+      body['items'] as { id: string; agent: string; flags: string[]; online: boolean; name: string }[]
+    ).find((vm) => vm.agent === agent);
+    return given(found);
+  }
+
+  async draft(agent: ScriptedAgent, body: object = { account: { mode: 'generated' } }): Promise<OperationView> {
+    const { id } = await this.vmOf(agent);
+    const { status, body: view } = await this.ask('POST', '/v1/operations', { vm: id, ...body });
+    if (status !== 201) throw new Error(`no draft: ${JSON.stringify(view)}`);
+    return read(operationView, view);
+  }
+
+  async operation(op: string): Promise<OperationView> {
+    return read(operationView, (await this.ask('GET', `/v1/operations/${op}`)).body);
+  }
+
+  /** Waits until the operation is in that state; a state that never comes is the test's failure. */
+  async until(op: string, state: OperationView['state']): Promise<OperationView> {
+    return this.eventually(async () => {
+      const operation = await this.operation(op);
+      return operation.state === state ? operation : null;
+    }, `${op} to be ${state}`);
+  }
+
+  async eventually<T>(probe: () => Promise<T | null>, what: string): Promise<T> {
+    for (const until = performance.now() + 10_000; performance.now() < until; ) {
+      const found = await probe();
+      if (found !== null) return found;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    throw new Error(`waited in vain for ${what}`);
+  }
+
+  async recipient(): Promise<X25519Jwk> {
+    this.#recipient ??= (await sealingKeyFromSeed(kernel(32))).jwk;
+    return this.#recipient;
+  }
+
+  /** An intent for generated secrets in the draft's slots. */
+  async intent({ op, account, vnc }: OperationView, more: object = {}): Promise<IntentResponse> {
+    const secret = { mode: 'generated', recipient_jwk: await this.recipient() };
+    const body = { ...(account ? { account: { secret } } : {}), ...(vnc ? { vnc: { secret } } : {}), ...more };
+    const answer = await this.ask('POST', `/v1/operations/${op}/intent`, body);
+    if (answer.status !== 200) throw new Error(`no intent: ${JSON.stringify(answer.body)}`);
+    return answer.body as IntentResponse;
+  }
+
+  /** The proof of the registered key for that intent. */
+  async keyProof(intentHash: string, key: SigningKey = this.key) {
+    const sig = await crypto.subtle.sign('Ed25519', key.privateKey, Uint8Array.from(fromBase64url(intentHash)));
+    return { method: 'key', kid: key.kid, sig: toBase64url(new Uint8Array(sig)) };
+  }
+
+  async approve(draft: OperationView, more: object = {}): Promise<Answer> {
+    const { intent_hash } = await this.intent(draft, more);
+    return this.ask('POST', `/v1/operations/${draft.op}/submit`, await this.keyProof(intent_hash));
+  }
+
+  /** An approved operation whose command the agent has taken. */
+  async sent(agent: ScriptedAgent, body?: object): Promise<{ op: string; token: string }> {
+    const draft = await this.draft(agent, body);
+    await agent.answerPrepare();
+    await this.until(draft.op, 'PREPARED');
+    await this.approve(draft);
+    return agent.takeCommand();
+  }
+
+  async events(path = '/v1/events'): Promise<{ type: string; data: Record<string, unknown>; op: string | null }[]> {
+    const rows = await this.store.db.selectFrom('events').selectAll().orderBy('id').execute();
+    return rows
+      .filter(({ op, vm }) => path === '/v1/events' || op === path || vm === path)
+      .map(({ type, data_json, op }) => ({ type, data: JSON.parse(data_json), op }));
+  }
+}
+
+function read<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
+  return schema.parse(value);
+}
+
+function given<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('not there');
+  return value;
+}
