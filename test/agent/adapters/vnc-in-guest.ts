@@ -11,6 +11,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -104,7 +105,7 @@ function commandFor(setting: VncSetting, password: Secret): readonly string[] {
 }
 
 function writePassword(content: Uint8Array): void {
-  rmSync(FOLDER, { recursive: true, force: true });
+  for (const path of [FOLDER, `${FOLDER}.away`]) rmSync(path, { recursive: true, force: true });
   mkdirSync(FOLDER, { mode: 0o700 });
   // Sixteen bytes: with a view-only password, which a change must not keep.
   writeFileSync(FILE, Buffer.concat([content, obfuscate(drawSecret().revealBytes())]), { mode: 0o600 });
@@ -115,7 +116,8 @@ function writePassword(content: Uint8Array): void {
 const troubles: Readonly<Record<VncTrouble, () => void>> = {
   folder_is_link() {
     const content = readFileSync(FILE);
-    rmSync(FOLDER, { recursive: true });
+    // Renamed, not removed: the wrapper may still be writing its log into it.
+    renameSync(FOLDER, `${FOLDER}.away`);
     mkdirSync('/srv/other', { recursive: true, mode: 0o755 });
     writeFileSync('/srv/other/passwd', content, { mode: 0o600 });
     symlinkSync('/srv/other', FOLDER);
