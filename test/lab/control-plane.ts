@@ -3,7 +3,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -17,6 +17,9 @@ import type { Guest } from './guest.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../control-plane/main.ts');
 
+/** PEM texts: a server's certificate and key, and the authority that issued it. */
+export type Tls = Readonly<{ cert: string; key: string; caPem: string }>;
+
 export type CommandResult = Readonly<{ code: number; stdout: string; stderr: string }>;
 
 export class ControlPlane {
@@ -25,17 +28,22 @@ export class ControlPlane {
   url = '';
   /** What `serve` wrote to its standard error. */
   log = '';
-  #listen: string;
+  #listen = '127.0.0.1:0';
   #child: ChildProcess | undefined;
+  readonly #tls: Tls | undefined;
 
-  private constructor(folder: string, listen: string) {
+  private constructor(folder: string, tls: Tls | undefined) {
     this.folder = folder;
     this.data = join(folder, 'data');
-    this.#listen = listen;
+    this.#tls = tls;
   }
 
-  static async start({ listen = '127.0.0.1:0' }: { listen?: string } = {}): Promise<ControlPlane> {
-    const controlPlane = new ControlPlane(mkdtempSync(join(tmpdir(), 'latchkey-control-plane-')), listen);
+  /** With `tls`, everything is https and wss, with a certificate of that authority. */
+  static async start({ tls }: { tls?: Tls } = {}): Promise<ControlPlane> {
+    const folder = mkdtempSync(join(tmpdir(), 'latchkey-control-plane-'));
+    const controlPlane = new ControlPlane(folder, tls);
+    for (const [name, pem] of Object.entries(tls ?? {}))
+      writeFileSync(join(folder, `${name}.pem`), pem, { mode: 0o600 });
     await controlPlane.run();
     return controlPlane;
   }
@@ -59,7 +67,10 @@ export class ControlPlane {
 
   /** Starts `serve`, on the port that it had before. */
   async run(): Promise<void> {
-    const child = spawn(process.execPath, [PROGRAM, 'serve', '--data', this.data, '--listen', this.#listen, '--json'], {
+    const file = (name: keyof Tls) => join(this.folder, `${name}.pem`);
+    const tls = this.#tls ? ['--tls-cert', file('cert'), '--tls-key', file('key'), '--ca', file('caPem')] : [];
+    const argv = [PROGRAM, 'serve', '--data', this.data, '--listen', this.#listen, '--json', ...tls];
+    const child = spawn(process.execPath, argv, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: this.#environment(),
     });
@@ -88,6 +99,13 @@ export class ControlPlane {
     await this.#end('SIGKILL');
   }
 
+  /** Starts again with another certificate, on the same port. */
+  async serveWith({ cert, key }: Pick<Tls, 'cert' | 'key'>): Promise<void> {
+    await this.stop();
+    for (const [name, pem] of Object.entries({ cert, key })) writeFileSync(join(this.folder, `${name}.pem`), pem);
+    await this.run();
+  }
+
   async stop(): Promise<void> {
     await this.#end('SIGTERM');
   }
@@ -99,7 +117,8 @@ export class ControlPlane {
 
   /** Runs `latchkey` with these arguments against this control plane. */
   async latchkey(argv: readonly string[], { input = '', state = 'state' } = {}): Promise<CommandResult> {
-    const child = spawn(process.execPath, [PROGRAM, ...argv], {
+    const authority = this.#tls ? ['--ca', join(this.folder, 'caPem.pem')] : [];
+    const child = spawn(process.execPath, [PROGRAM, ...argv, ...authority], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: this.#environment(state),
     });
@@ -124,7 +143,11 @@ export class ControlPlane {
 
   /** The API as the holder of an API key sees it: the installation's own, or an operator's. */
   api(apiKey = readFileSync(join(this.data, 'api-key'), 'utf8').trim()): Api {
-    return connectApi({ url: new URL(this.url), apiKey: Secret.ofText(apiKey) });
+    return connectApi({
+      url: new URL(this.url),
+      apiKey: Secret.ofText(apiKey),
+      ...(this.#tls ? { ca: this.#tls.caPem } : {}),
+    });
   }
 
   client(apiKey?: string): Client {
@@ -139,7 +162,8 @@ export class ControlPlane {
   /** Everything an image and a first boot need, as an image builder gets it. */
   async attach(options: AttachedOptions): Promise<Guest> {
     const file = join(this.folder, `trust-${options.name}.json`);
-    await this.must(['trust', 'export', '--agent-url', AGENT_URL, '-o', file]);
+    const url = this.#tls ? AGENT_URL.replace(/^ws:/, 'wss:') : AGENT_URL;
+    await this.must(['trust', 'export', '--agent-url', url, '-o', file]);
     const { token } = await this.must<{ token: string }>(['token', 'create', '--name', options.name]);
     return createAttachedGuest(
       { port: this.port, trust: JSON.parse(readFileSync(file, 'utf8')), joinToken: token },

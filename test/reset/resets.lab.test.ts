@@ -173,3 +173,27 @@ describe('a machine that is busy', () => {
     expect((await running).done.state).toBe('CANCELLED');
   });
 });
+
+describe('a machine’s identity', () => {
+  it('is the same after every reboot and restart of its agent, and there is one of it', async () => {
+    const before = await scene.controlPlane.untilOnline(plain.name);
+    const next = plain.boots + 1;
+    await plain.kill('link');
+    await plain.exec(['/sbin/reboot']);
+    await plain.waitForBoot(next);
+    let after = before;
+    while (after.boot !== plain.bootId()) after = await scene.controlPlane.untilOnline(plain.name);
+    expect({ id: after.id, agent: after.agent, ek: after.ek }).toEqual({
+      id: before.id,
+      agent: before.agent,
+      ek: before.ek,
+    });
+    const { stdout } = await scene.run(['vm', 'list', '--json']);
+    const names = stdout
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { name: string }).name);
+    expect(names.filter((name) => name === plain.name)).toHaveLength(1);
+    expect((await plain.exec(['test', '-e', '/etc/latchkey-agent/join-token'])).code).toBe(1);
+  });
+});

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { generatePassword } from '../../protocol/password.ts';
-import { type CommandResult, ControlPlane } from '../lab/control-plane.ts';
+import { type CommandResult, ControlPlane, type Tls } from '../lab/control-plane.ts';
 import type { AttachedOptions } from '../lab/enrolled.ts';
 import type { Guest } from '../lab/guest.ts';
 import { VNC_PORT } from '../lab/services.ts';
@@ -39,8 +39,8 @@ export class Scene {
     this.apiKey = apiKey;
   }
 
-  static async open(): Promise<Scene> {
-    const controlPlane = await ControlPlane.start();
+  static async open(options: { tls?: Tls } = {}): Promise<Scene> {
+    const controlPlane = await ControlPlane.start(options);
     const keyFile = join(controlPlane.folder, 'operator.jwk');
     const { apiKey } = await controlPlane.must<{ apiKey: string }>([
       'operator',
