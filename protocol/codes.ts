@@ -267,6 +267,12 @@ const table = {
     'This VNC server asks for the account’s own password.',
     'Reset the account’s password; there is no other one to reset.',
   ),
+  SSH_PASSWORD_OFF: warning('The SSH server takes no passwords.', 'Use the console, or change sshd_config.'),
+  SSH_ROOT_PASSWORD_OFF: warning('The SSH server takes no password from root.', 'Use the console, or another account.'),
+  SSH_DEPENDS: warning('Rules of the SSH server decide who may use a password.', 'Look at Match and Allow lines.'),
+  ACCOUNT_SHELL_NOLOGIN: warning('The account’s shell lets nobody sign in.', 'Change it with chsh if people shall.'),
+  EXPIRY_AHEAD: warning('The account or its new password ends within two weeks.', 'Look at it with chage.'),
+  FAILLOCK_ACTIVE: warning('Too many wrong passwords: sign-in is blocked for now.', 'Wait, or say `--unlock`.'),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;
