@@ -6,6 +6,7 @@ import type { Slot } from '../../../protocol/seal.ts';
 import type { OperationView } from '../../api/schemas.ts';
 import type { ResetEnd } from '../reset/request.ts';
 import { type InForce, inForce, type OpenedSecrets } from '../reset/secrets.ts';
+import { reasonText } from './reason.ts';
 import { codeText, codeWithHint, paint, printable } from './text.ts';
 
 const endings: Partial<Record<State, string>> = {
@@ -23,6 +24,8 @@ export function endingLines(view: OperationView): string[] {
   const mark = view.state === 'DONE' ? paint('green', '✔') : paint(view.state === 'PARTIAL' ? 'yellow' : 'red', '✖');
   const lines = [`${mark} ${endings[view.state] ?? `The operation is in state ${view.state}.`}`];
   if (view.code !== null && view.state !== 'DONE') lines.push(`  ${codeWithHint(view.code)}`);
+  const reason = reasonText(view);
+  if (reason !== null && view.state !== 'DONE') lines.push(`  Reason: ${reason}.`);
   for (const warning of view.warnings) lines.push(`  Warning ${codeWithHint(warning)}`);
   if (changed(view)) {
     lines.push('  Not touched: SSH keys, other accounts and other ways to sign in stay as they were.');
