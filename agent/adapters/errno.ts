@@ -12,10 +12,10 @@ export function errnoOf(error: unknown): string | undefined {
 export function storageFailure(error: unknown): Failure | undefined {
   switch (errnoOf(error)) {
     case 'EROFS':
-      return new Failure('FS_READONLY', {}, error);
+      return new Failure('FS_READONLY', { reason: 'readonly' }, error);
     case 'ENOSPC':
     case 'EDQUOT':
-      return new Failure('DISK_FULL', {}, error);
+      return new Failure('DISK_FULL', { reason: 'full' }, error);
     default:
       return undefined;
   }

@@ -8,6 +8,7 @@ export type PasswdReason =
   | 'policy'
   | 'history'
   | 'missing'
+  | 'no_account'
   | 'permission'
   | 'token'
   | 'lock'
@@ -57,6 +58,11 @@ function nextAct({ answered, tail }: Dialogue): DialogueAct {
   return 'wait';
 }
 
+/** Whether the program stands at words that are no prompt known here: it asks in another language, or something else. */
+export function atUnknownPrompt({ tail }: Dialogue): boolean {
+  return /\S[^\r\n]*$/.test(tail.toString('latin1'));
+}
+
 /** After the secret was written: the prompt that was answered must not be taken for the next one. */
 export function answerDialogue(dialogue: Dialogue): Dialogue {
   return { answered: Math.min(dialogue.answered + 1, PROMPTS_MAX), tail: Buffer.from(`${dialogue.tail}\n`) };
@@ -64,10 +70,17 @@ export function answerDialogue(dialogue: Dialogue): Dialogue {
 
 /** The reason in the program's own words (LC_ALL=C), for a program that ended without success or asked again. */
 export function refusalReason(words: string): PasswdReason {
+  // A busybox that was built without the password program says so.
+  if (/applet not found/i.test(words)) return 'missing';
   if (/lock busy|cannot lock|lock password file|try again later/i.test(words)) return 'lock';
   if (/already (?:been )?used|previously used|remember|reused/i.test(words)) return 'history';
-  if (/permission denied|may not (?:be changed|view)|not permitted|root privileg/i.test(words)) return 'permission';
-  if (/unknown user|does not exist|no such user|user not known/i.test(words)) return 'missing';
+  if (
+    /permission denied|may not (?:be changed|view)|not permitted|not authorized|denying access|root privileg/i.test(
+      words,
+    )
+  )
+    return 'permission';
+  if (/unknown user|does not exist|no such user|user not known/i.test(words)) return 'no_account';
   if (/bad password|weak password|too short|too simple|too similar|dictionary|palindrome|case changes/i.test(words))
     return 'policy';
   if (/token manipulation|authentication token|information cannot be recovered/i.test(words)) return 'token';

@@ -6,6 +6,7 @@ import { type IPty, spawn } from 'node-pty';
 import type { Secret } from '../../protocol/secret.ts';
 import {
   answerDialogue,
+  atUnknownPrompt,
   type Dialogue,
   dialogueStart,
   hearDialogue,
@@ -66,7 +67,10 @@ function talk(terminal: IPty, secret: Uint8Array, options: PasswdOptions): Promi
       clearTimeout(answering);
       killGroup(terminal.pid);
     };
-    const deadline = setTimeout(() => stop(options.isHeldUp(terminal.pid) ? 'lock' : 'timeout'), options.timeoutMs);
+    const deadline = setTimeout(() => {
+      if (options.isHeldUp(terminal.pid)) stop('lock');
+      else stop(atUnknownPrompt(dialogue) ? 'unknown' : 'timeout');
+    }, options.timeoutMs);
 
     // With `encoding: null` chunks are buffers, whatever the declaration says.
     const heard = terminal.onData((chunk: string | Uint8Array) => {

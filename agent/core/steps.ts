@@ -29,7 +29,8 @@ export type Step =
   | Readonly<{ do: 'inspect'; effect: 'account' | 'vnc' }>
   | Readonly<{ do: 'prove_boot' }>
   | Readonly<{ do: 'prove_secrets' }>
-  | Readonly<{ do: 'end'; state: AgentState; code: Code | null }>
+  /** `reason` is a short word beside the code, for the receipt. */
+  | Readonly<{ do: 'end'; state: AgentState; code: Code | null; reason?: string }>
   | Readonly<{ do: 'nothing' }>;
 
 /**

@@ -173,6 +173,11 @@ function describe(
   };
 }
 
+/** The word of reason in a failure's details, where a receipt may carry it. */
+export function reasonOf({ reason }: Failure['details']): { reason?: string } {
+  return typeof reason === 'string' && /^[A-Za-z0-9_.:-]{1,64}$/.test(reason) ? { reason } : {};
+}
+
 /** The code of a refusal; a defect is not one and stops the process. */
 export function refusalOf(error: unknown): Failure {
   if (error instanceof Failure && codeOf(error) !== 'INTERNAL') return error;

@@ -9,7 +9,7 @@ import { ack as ackSchema } from '../../protocol/session.ts';
 import { type VerifiedToken, verifyToken } from '../../protocol/token.ts';
 import { openOperation, type StoredReceipt, unacknowledged } from '../core/ledger.ts';
 import type { Journal } from '../ports/journal.ts';
-import { accept, refusalOf, verifyCommand } from './accept.ts';
+import { accept, reasonOf, refusalOf, verifyCommand } from './accept.ts';
 import { receiveCancel } from './cancel.ts';
 import type { Channel } from './channel.ts';
 import { mark } from './marks.ts';
@@ -133,7 +133,7 @@ async function refuse(
 ): Promise<void> {
   const { op, cn } = prepared;
   const { code } = refusal;
-  const statement = { state: 'REFUSED', code, detail: reasonOf(refusal), warnings: [], cmdSha256, cn } as const;
+  const statement = { state: 'REFUSED', code, detail: reasonOf(refusal.details), warnings: [], cmdSha256, cn } as const;
   let recorder = open;
   try {
     recorder ??= new Recorder(await openToWrite(parts), signatory(parts, boot));
@@ -148,11 +148,6 @@ async function refuse(
   } finally {
     if (recorder !== open) await recorder?.close();
   }
-}
-
-function reasonOf({ details }: Failure): { reason?: string } {
-  const { reason } = details;
-  return typeof reason === 'string' && /^[A-Za-z0-9_.:-]{1,64}$/.test(reason) ? { reason } : {};
 }
 
 /** Carries on what an earlier process, or an earlier boot, left behind. */

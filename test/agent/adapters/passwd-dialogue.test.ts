@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import {
   answerDialogue,
+  atUnknownPrompt,
   type DialogueAct,
   dialogueStart,
   hearDialogue,
@@ -82,6 +83,14 @@ describe('the talk with the password program', () => {
   it('a secret before a prompt is not answered with the secret', () => {
     expect(acts(Buffer.concat([secret, Buffer.from('\nNew password: ')]))).toEqual([{ stop: 'echoed' }]);
   });
+  it('words that are no prompt known here are told from silence', () => {
+    const heard = (text: string) => atUnknownPrompt(hearDialogue(dialogueStart, Buffer.from(text), secret).dialogue);
+    for (const text of ['Neues Passwort: ', 'Really (y/n)?', 'Working\r\nMot de passe : '])
+      expect(heard(text)).toBe(true);
+    for (const text of ['', 'Working\r\n', 'Working\r\n  ']) expect(heard(text)).toBe(false);
+    const answered = answerDialogue(hearDialogue(dialogueStart, Buffer.from('New password: '), secret).dialogue);
+    expect(atUnknownPrompt(answered)).toBe(false);
+  });
   it('no more of the output is kept than its end', () => {
     let dialogue = dialogueStart;
     for (let n = 0; n < 10; n += 1) dialogue = hearDialogue(dialogue, Buffer.alloc(3_000, 'x'), secret).dialogue;
@@ -97,7 +106,11 @@ describe('the program’s words become a reason', () => {
     ['BAD PASSWORD: The password fails the dictionary check', 'policy'],
     ['You must choose a longer password: too short', 'policy'],
     ['passwd: Permission denied.', 'permission'],
-    ["passwd: user 'ada' does not exist", 'missing'],
+    ["passwd: user 'ada' does not exist", 'no_account'],
+    ['passwd: applet not found', 'missing'],
+    ['passwd: SELinux denying access due to security policy.', 'permission'],
+    ['passwd: root is not authorized to change the password of ada', 'permission'],
+    ['passwd: Have exhausted maximum number of retries for service\r\nBAD PASSWORD: too short', 'policy'],
     ['passwd: Authentication token manipulation error', 'token'],
     ['something else', 'unknown'],
   ])('%s', (words, reason) => expect(refusalReason(words)).toBe(reason));
