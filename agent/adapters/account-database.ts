@@ -3,10 +3,11 @@
 import { createHmac } from 'node:crypto';
 import type { AccountState, AccountsFingerprint } from '../ports/accounts.ts';
 
-export type PasswdEntry = Readonly<{ name: string; uid: number; gid: number; home: string }>;
+export type PasswdEntry = Readonly<{ name: string; uid: number; gid: number; home: string; shell: string }>;
 
-/** shadow(5): the hash, and the day on which the account itself ends. */
+/** shadow(5): the hash, for how many days a password holds, and the day on which the account itself ends. */
 const HASH_FIELD = 1;
+const MAX_DAYS_FIELD = 4;
 const EXPIRE_FIELD = 7;
 /** passwd(5): name, password, uid and gid; what follows says nothing about signing in with a password. */
 const IDENTITY_FIELDS = 4;
@@ -17,22 +18,37 @@ const HASH = /^(?:\$[^$]+\$.+|[./0-9A-Za-z]{13}|_[./0-9A-Za-z]{19})$/;
 /** The accounts with a whole entry. Comments, NIS lines (`+`, `-`) and damaged lines name no local account. */
 export function parsePasswd(text: string): readonly PasswdEntry[] {
   return entryLines(text).flatMap((line) => {
-    const [name, , uid, gid, , home] = line.split(':');
+    const [name, , uid, gid, , home, shell] = line.split(':');
     if (/^[#+-]/.test(line)) return [];
     if (!name || !uid || !gid || !/^[0-9]+$/.test(uid) || !/^[0-9]+$/.test(gid)) return [];
-    return [{ name, uid: Number(uid), gid: Number(gid), home: home ?? '' }];
+    return [{ name, uid: Number(uid), gid: Number(gid), home: home ?? '', shell: shell ?? '' }];
   });
 }
 
 /** The state of an account by its line in the shadow text; `today` counts days from 1970-01-01. */
 export function accountState(shadow: string, name: string, today: number): AccountState {
-  const fields = entryLines(shadow)
-    .find((line) => line.startsWith(`${name}:`))
-    ?.split(':');
-  const expires = fields?.[EXPIRE_FIELD] ?? '';
+  const fields = shadowFields(shadow, name);
+  const expires = days(fields[EXPIRE_FIELD]);
   // pam_unix refuses from that day on, day 0 included.
-  if (/^[0-9]+$/.test(expires) && today >= Number(expires)) return 'expired';
-  return hashState(fields?.[HASH_FIELD] ?? '');
+  if (expires !== undefined && today >= expires) return 'expired';
+  return hashState(fields[HASH_FIELD] ?? '');
+}
+
+/** Whether the account ends, or a password set today must be changed, within so many days. */
+export function endsWithin(shadow: string, name: string, today: number, notice: number): boolean {
+  const fields = shadowFields(shadow, name);
+  const [holds, expires] = [days(fields[MAX_DAYS_FIELD]), days(fields[EXPIRE_FIELD])];
+  return (holds !== undefined && holds <= notice) || (expires !== undefined && expires - today <= notice);
+}
+
+function shadowFields(shadow: string, name: string): readonly string[] {
+  const line = entryLines(shadow).find((entry) => entry.startsWith(`${name}:`));
+  return line?.split(':') ?? [];
+}
+
+/** A number of days; an empty field, and a negative one, sets none. */
+function days(field = ''): number | undefined {
+  return /^[0-9]+$/.test(field) ? Number(field) : undefined;
 }
 
 function hashState(field: string): AccountState {

@@ -8,6 +8,7 @@ import { Failure } from '../../protocol/failure.ts';
 import { PASSWD_TIMEOUT_MS } from '../../protocol/limits.ts';
 import type { Account, Accounts } from '../ports/accounts.ts';
 import { accountState, fingerprintOf, type PasswdEntry, parsePasswd } from './account-database.ts';
+import { clearTallies, findObstacles } from './account-obstacles.ts';
 import { accountUsable, type ChkpwdOptions, passwordOpens } from './chkpwd.ts';
 import { syncPath } from './durable.ts';
 import { errnoOf, storageFailure } from './errno.ts';
@@ -89,6 +90,22 @@ export function accountsLinux(options: AccountsLinuxOptions): Accounts {
       assertName(account.name);
       return accountUsable(checker, account.name);
     },
+
+    async obstacles(account) {
+      try {
+        const [passwd, shadow] = [readFileSync(paths.passwd, 'utf8'), readFileSync(paths.shadow, 'utf8')];
+        return findObstacles(account, { passwd, shadow, today: today(), nowS: Math.floor(Date.now() / 1000) });
+      } catch (error) {
+        // A file that cannot be read tells nothing; anything but the system's own error is a defect.
+        if (errnoOf(error) === undefined) throw error;
+        return [];
+      }
+    },
+
+    async clearLockout(account) {
+      assertName(account.name);
+      await clearTallies(account.name);
+    },
   };
 }
 
@@ -143,8 +160,9 @@ async function judgeFailure(
     if (reason === 'echoed') throw new Failure('VERIFY_FAILED', details);
     return;
   }
-  if (reason === 'lock') throw new Failure('SHADOW_LOCKED', { account: account.name });
-  if (reason === 'token' && (await isDiskFull(dirname(paths.shadow)))) throw new Failure('DISK_FULL', details);
+  if (reason === 'lock') throw new Failure('SHADOW_LOCKED', details);
+  if (reason === 'token' && (await isDiskFull(dirname(paths.shadow))))
+    throw new Failure('DISK_FULL', { ...details, reason: 'full' });
   throw new Failure('PASSWD_FAILED', details);
 }
 

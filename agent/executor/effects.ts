@@ -2,16 +2,18 @@
 // with its receipt. What a step found is decided by comparing, never by what the step was told.
 
 import type { Code } from '../../protocol/codes.ts';
-import { codeOf, Failure } from '../../protocol/failure.ts';
+import { Failure } from '../../protocol/failure.ts';
 import { PASSWORD_GENERATED_LENGTH, VNC_AFTER_BOOT_MS_MAX, VNCAUTH_BYTES } from '../../protocol/limits.ts';
 import { generatePassword } from '../../protocol/password.ts';
 import type { Receipt, Verified } from '../../protocol/receipt.ts';
 import { sealSecret } from '../../protocol/seal.ts';
+import type { Secret } from '../../protocol/secret.ts';
 import { environmentFault } from '../core/environment.ts';
 import { changedEntries, filesChanged, sourcesUnchanged } from '../core/evidence.ts';
 import type { FileEvidence, Operation, StoredReceipt } from '../core/ledger.ts';
 import { endOfInspection, endOfProof, type Step } from '../core/steps.ts';
-import { type Holding, refusalOf } from './accept.ts';
+import type { Account } from '../ports/accounts.ts';
+import { type Holding, reasonOf, refusalOf } from './accept.ts';
 import { mark } from './marks.ts';
 import type { ExecutorParts } from './parts.ts';
 import type { Recorder } from './recorder.ts';
@@ -26,7 +28,12 @@ export type Bench = Readonly<{
 }>;
 
 type End = Extract<Step, { do: 'end' }>;
-const end = (state: End['state'], code: End['code']): End => ({ do: 'end', state, code });
+const end = (state: End['state'], code: End['code'], details: Failure['details'] = {}): End => ({
+  do: 'end',
+  state,
+  code,
+  ...reasonOf(details),
+});
 
 /** How long VNC probes after a boot pause between tries: a refused connection costs nothing, a failed login would. */
 const VNC_RETRY_MS = 1_000;
@@ -60,31 +67,59 @@ export async function setAccount({ parts, recorder, op, holding }: Bench): Promi
   const { name, uid } = work.account;
   const account = { name, uid, state: 'active' } as const;
   const before = await tryTo(() => accounts.fingerprint());
-  if ('code' in before) return end('FAILED', before.code);
+  if ('code' in before) return end('FAILED', before.code, before.details);
   await recorder.append({ kind: 'begin', op, effect: 'account', before: before.value });
   mark(parts, op, 'begun');
   const set = await tryTo(() => accounts.setPassword(account, secret));
   if ('code' in set) parts.log.warn({ op, code: set.code, details: set.details }, 'the password program failed');
   else mark(parts, op, 'in_force');
   const after = await tryTo(() => accounts.fingerprint());
-  if ('code' in after) return end('PARTIAL', 'VERIFY_FAILED');
+  if ('code' in after) return end('PARTIAL', 'VERIFY_FAILED', after.details);
   const changed = changedEntries(before.value, after.value);
   const entry = after.value[name];
-  if (!changed.includes(name)) return end('FAILED', 'code' in set ? set.code : 'VERIFY_FAILED');
-  // A checker that cannot tell has proven nothing.
-  const signsIn = await tryTo(async () => {
-    const [accepted, usable] = await Promise.all([accounts.accepts(account, secret), accounts.usable(account)]);
-    return accepted && usable;
-  });
+  if (!changed.includes(name)) {
+    return 'code' in set
+      ? end('FAILED', set.code, set.details)
+      : end('FAILED', 'VERIFY_FAILED', { reason: 'unchanged' });
+  }
+  const doubt = await doubtOf(accounts, account, secret);
   mark(parts, op, 'proven');
-  const proven = changed.length === 1 && 'value' in signsIn && signsIn.value;
-  if (!proven || entry === undefined) return end('PARTIAL', 'VERIFY_FAILED');
+  if (doubt) return end('PARTIAL', 'VERIFY_FAILED', doubt);
+  if (changed.length > 1 || entry === undefined) return end('PARTIAL', 'VERIFY_FAILED', { reason: 'others_changed' });
   const verified = { ...verifiedSoFar(recorder.operation(op)), account: true };
-  return recorder.state(
+  const receipt = await recorder.state(
     op,
     { state: 'PASSWORD_SET', code: null, detail: { account: name, verified } },
     { accountEntry: entry, verified },
   );
+  // After the outcome is durable: whether it succeeds is told by what still keeps the owner out at the end.
+  if (work.account.unlock) await tryTo(() => accounts.clearLockout(account));
+  return receipt;
+}
+
+/** Why the new password is not proven; `null` where it is. A checker that cannot tell has proven nothing. */
+async function doubtOf(
+  accounts: ExecutorParts['accounts'],
+  account: Account,
+  secret: Secret,
+): Promise<Failure['details'] | null> {
+  const signsIn = await tryTo(() => Promise.all([accounts.accepts(account, secret), accounts.usable(account)]));
+  if ('code' in signsIn) return signsIn.details;
+  const [accepted, usable] = signsIn.value;
+  if (!accepted) return { reason: 'not_accepted' };
+  return usable ? null : { reason: 'not_usable' };
+}
+
+/**
+ * What would still keep the account's owner out, asked when the operation ends: a reboot may have taken an obstacle away.
+ * Said beside the end and never a part of it, so whatever cannot be told is left out.
+ */
+export async function obstaclesAtEnd({ parts, recorder, op }: Bench, { state }: End): Promise<readonly Code[]> {
+  const account = recorder.operation(op).work?.account;
+  if (!account || !['DONE', 'PARTIAL'].includes(state)) return [];
+  const { name, uid } = account;
+  const found = await tryTo(() => parts.accounts.obstacles({ name, uid, state: 'active' }));
+  return 'value' in found ? found.value : [];
 }
 
 /** Sets the VNC server's credential and proves it by a handshake, where the server runs. */
@@ -97,7 +132,7 @@ export async function setVnc({ parts, recorder, op, holding }: Bench): Promise<S
   const before = await tryTo(() => vnc.files(server));
   if ('code' in before) {
     parts.log.warn({ op, code: before.code, details: before.details }, 'the VNC credential cannot be read');
-    return end(work?.account ? 'PARTIAL' : 'FAILED', 'VNC_FAILED');
+    return end(work?.account ? 'PARTIAL' : 'FAILED', 'VNC_FAILED', wordFor(before));
   }
   await recorder.append({ kind: 'begin', op, effect: 'vnc', before: before.value });
   const set = await tryTo(() => vnc.setPassword(server, secret));
@@ -105,7 +140,7 @@ export async function setVnc({ parts, recorder, op, holding }: Bench): Promise<S
     parts.log.warn({ op, code: set.code, details: set.details }, 'the VNC credential was not changed');
     const after = await tryTo(() => vnc.files(server));
     const touched = work?.account || 'code' in after || filesChanged(before.value, after.value);
-    return end(touched ? 'PARTIAL' : 'FAILED', 'VNC_FAILED');
+    return end(touched ? 'PARTIAL' : 'FAILED', 'VNC_FAILED', wordFor(set));
   }
   const probed = await tryTo(() => vnc.probe(server, secret));
   const { verdict, reason } = 'value' in probed ? probed.value : ({ verdict: 'unknown', reason: probed.code } as const);
@@ -128,7 +163,7 @@ export async function requestReboot(
   const fault = environmentFault(await parts.environment.observe(), parts.policy.rootfs);
   if (fault) {
     parts.log.warn({ op, reason: fault }, 'not rebooting: the machine would not come back as it is');
-    return end('PARTIAL', 'REBOOT_DENIED');
+    return end('PARTIAL', 'REBOOT_DENIED', { reason: fault });
   }
   const detail = { boot_before: boot, attempt, verified: verifiedSoFar(recorder.operation(op)) };
   tell(await recorder.state(op, { state: 'REBOOTING', code: null, detail }, {}));
@@ -138,9 +173,9 @@ export async function requestReboot(
   try {
     await parts.power.reboot();
   } catch (error) {
-    if (!codeOf(error)) throw error;
-    parts.log.warn({ op, code: codeOf(error), details: (error as Failure).details }, 'the reboot was refused');
-    return end('PARTIAL', 'REBOOT_DENIED');
+    const { code, details } = refusalOf(error);
+    parts.log.warn({ op, code, details }, 'the reboot was refused');
+    return end('PARTIAL', 'REBOOT_DENIED', details);
   }
   return undefined;
 }
@@ -152,7 +187,7 @@ export async function proveBoot({ parts, recorder, op, boot }: Bench): Promise<S
   const fault = environmentFault(await parts.environment.observe(), parts.policy.rootfs);
   if (fault) {
     parts.log.warn({ op, reason: fault }, 'the machine came back changed');
-    return end('PARTIAL', 'BOOT_ENV_CHANGED');
+    return end('PARTIAL', 'BOOT_ENV_CHANGED', { reason: fault });
   }
   const operation = recorder.operation(op);
   const verified = { ...verifiedSoFar(operation), reboot: true };
@@ -213,7 +248,13 @@ export async function inspect({ parts, recorder, op, boot }: Bench): Promise<End
   return endOfInspection('vnc', changed, work?.account != null) as End;
 }
 
-type Tried<T> = Readonly<{ value: T }> | Readonly<{ code: Code; details: Failure['details'] }>;
+type Trouble = Readonly<{ code: Code; details: Failure['details'] }>;
+type Tried<T> = Readonly<{ value: T }> | Trouble;
+
+/** Where the end's code is a wider one, the narrower code is the reason unless a better word is there. */
+function wordFor({ code, details }: Trouble): Failure['details'] {
+  return { reason: code, ...details };
+}
 
 /** What a port gave, or the code with which it failed. A defect stays one and stops the process. */
 async function tryTo<T>(act: () => Promise<T>): Promise<Tried<T>> {

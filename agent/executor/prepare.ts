@@ -56,7 +56,8 @@ async function look(
     environment.observe(),
   ]);
   const found: Account | null = typeof account === 'string' ? null : account;
-  const warnings: Code[] = [];
+  // Said before the operator decides: some of it is what `unlock` is for.
+  const warnings: Code[] = found ? [...(await accounts.obstacles(found).catch(noneFrom))] : [];
   if (found?.state === 'no_password') warnings.push('ACCOUNT_HAD_NO_PASSWORD');
   if (servers.length === 0) warnings.push('VNC_ABSENT');
   if (servers.some(({ effective }) => effective === VNCAUTH_BYTES)) warnings.push('VNC_TRUNCATED');
@@ -80,4 +81,10 @@ function codeOrThrow(error: unknown): Code {
   const code = codeOf(error);
   if (!code) throw error;
   return code;
+}
+
+/** What cannot be told is left out; a defect stays one. */
+function noneFrom(error: unknown): readonly Code[] {
+  codeOrThrow(error);
+  return [];
 }

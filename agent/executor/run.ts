@@ -9,6 +9,7 @@ import {
   type Bench,
   generate,
   inspect,
+  obstaclesAtEnd,
   proveBoot,
   proveSecrets,
   requestReboot,
@@ -96,9 +97,12 @@ async function wait(
 }
 
 async function finish(
-  { recorder, op }: Bench,
-  { state, code, verified }: Extract<Step, { do: 'end' }> & { verified?: ReceiptDetail['verified'] },
+  bench: Bench,
+  end: Extract<Step, { do: 'end' }> & { verified?: ReceiptDetail['verified'] },
 ): Promise<StoredReceipt> {
+  const { recorder, op } = bench;
+  const { state, code, verified, reason } = end;
+  const warnings = await obstaclesAtEnd(bench, end);
   const operation = recorder.operation(op);
   const { account, vnc } = operation.work ?? {};
   const proven = verified ?? verifiedSoFar(operation);
@@ -107,7 +111,8 @@ async function finish(
     ...(vnc?.server ? { vnc: vnc.server.id } : {}),
     ...(operation.rebootAskedIn ? { boot_before: operation.rebootAskedIn } : {}),
     ...(operation.finding.bootAfter ? { boot_after: operation.finding.bootAfter } : {}),
+    ...(reason === undefined ? {} : { reason }),
     verified: proven,
   };
-  return recorder.state(op, { state, code, detail }, { verified: proven });
+  return recorder.state(op, { state, code, detail }, { verified: proven, warnings });
 }

@@ -1,5 +1,6 @@
 // Local accounts: who is there, in which state, and a new password for one of them, proven.
 
+import type { Code } from '../../protocol/codes.ts';
 import type { Secret } from '../../protocol/secret.ts';
 
 /**
@@ -8,6 +9,17 @@ import type { Secret } from '../../protocol/secret.ts';
  * (shadow(5), field 8) has passed, whatever its password says.
  */
 export type AccountState = 'active' | 'no_password' | 'locked' | 'expired';
+
+/** What keeps an account's owner out although its password is right: a code that warns of it. */
+export type AccountObstacle = Extract<
+  Code,
+  | 'SSH_PASSWORD_OFF'
+  | 'SSH_ROOT_PASSWORD_OFF'
+  | 'SSH_DEPENDS'
+  | 'ACCOUNT_SHELL_NOLOGIN'
+  | 'EXPIRY_AHEAD'
+  | 'FAILLOCK_ACTIVE'
+>;
 
 export type Account = Readonly<{ name: string; uid: number; state: AccountState }>;
 
@@ -27,11 +39,16 @@ export type AccountsFingerprint = Readonly<Record<string, string>>;
  *   names it as the administrator.
  * - `setPassword` runs the platform's own password program over a pseudo-terminal. The secret is written only after its
  *   prompt; it is never in argv, environment, a file or a log. It returns when the new entry is durable on disk
- *   (file and folder synced), and throws `PASSWD_FAILED` (with `reason`), `SHADOW_LOCKED`, `FS_READONLY` or `DISK_FULL`,
- *   all of which mean that the entry is as it was. A program that failed after it had changed the entry is a success:
+ *   (file and folder synced), and throws `PASSWD_FAILED`, `SHADOW_LOCKED`, `FS_READONLY` or `DISK_FULL`, each with
+ *   a `reason`; all of them mean that the entry is as it was. A program that failed after it had changed the entry is a success:
  *   `accepts` proves what it is worth. What can be neither is `VERIFY_FAILED`. It brings a `locked` account back.
  * - `accepts` asks the platform's checker; `false` means that it said no, and any other trouble is `VERIFY_FAILED`.
  * - `usable` asks whether the account may sign in at all now (expiry); `false` is a finding, not an error.
+ * - `obstacles` tells what else would keep its owner out, now or within two weeks. It looks only, starts no program, and
+ *   finds nothing where it cannot look. An account without a shell, or of the system, may have a password all the same:
+ *   whoever names it gets it set, and is told.
+ * - `clearLockout` makes the system forget the account's wrong passwords, for one who asked to unlock it. Nothing else is
+ *   changed; where it does not succeed, `obstacles` goes on telling.
  */
 export type Accounts = {
   resolve(name: string | null): Promise<Account>;
@@ -39,4 +56,6 @@ export type Accounts = {
   setPassword(account: Account, password: Secret): Promise<void>;
   accepts(account: Account, password: Secret): Promise<boolean>;
   usable(account: Account): Promise<boolean>;
+  obstacles(account: Account): Promise<readonly AccountObstacle[]>;
+  clearLockout(account: Account): Promise<void>;
 };

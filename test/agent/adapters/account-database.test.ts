@@ -44,7 +44,7 @@ describe('the state of an account', () => {
 describe('passwd entries', () => {
   it('NIS lines, comments and damaged lines name nobody', () => {
     const text = '+::::::\n-bob\n#root:x:0:0\nroot:x::0::/root:\n:x:0:0:::\nada:x:1000:1001:Ada,,:/home/ada:/bin/sh\n';
-    expect(parsePasswd(text)).toEqual([{ name: 'ada', uid: 1000, gid: 1001, home: '/home/ada' }]);
+    expect(parsePasswd(text)).toEqual([{ name: 'ada', uid: 1000, gid: 1001, home: '/home/ada', shell: '/bin/sh' }]);
   });
 });
 

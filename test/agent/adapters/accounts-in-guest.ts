@@ -1,24 +1,25 @@
 // The accounts of a lab guest, made as a rule wants them and troubled as it asks. Never runs outside a guest.
 
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { accountsLinux } from '../../../agent/adapters/accounts-linux.ts';
-import type { AccountsSubject, AccountsTrouble, GivenAccount } from '../contracts/accounts.ts';
+import type { AccountsSetting, AccountsSubject, AccountsTrouble, GivenAccount } from '../contracts/accounts.ts';
+import { failToSignIn, settings } from './account-settings-in-guest.ts';
+import { type End, GIVEN, PROGRAM, replaceProgram, run } from './password-program-in-guest.ts';
 
 /** Long enough for the real program on a busy machine; the rules with a hanging one wait for it. */
 const PASSWD_TIMEOUT_MS = 4_000;
-const GIVEN = '/run/given';
-const PROGRAM = '/usr/bin/passwd';
 
 export function accountsInGuest(): AccountsSubject {
   const macKey = randomBytes(32);
   return {
     given: async (accounts) => writeAccounts(accounts),
     accounts: (options) => accountsLinux({ macKey, passwdTimeoutMs: PASSWD_TIMEOUT_MS, ...options }),
+    failToSignIn: async (name) => failToSignIn(name),
     async during(trouble, act) {
-      const end = await troubles[trouble]();
+      const end = await { ...troubles, ...settings }[trouble]();
       try {
         await act();
       } finally {
@@ -32,8 +33,14 @@ export function accountsInGuest(): AccountsSubject {
 function writeAccounts(accounts: Readonly<Record<string, GivenAccount>>): void {
   rmSync(GIVEN, { force: true });
   const all = Object.entries(accounts);
-  writeFileSync('/etc/passwd', all.map(([name, { uid }]) => `${name}:x:${uid}:${uid}::/tmp:/bin/sh\n`).join(''));
-  writeFileSync('/etc/shadow', all.map(([name]) => `${name}:*:20000:0:99999:7:::\n`).join(''));
+  const passwd = all.map(([name, { uid, shell = '/bin/sh' }]) => `${name}:x:${uid}:${uid}::/tmp:${shell}\n`);
+  const today = Math.floor(Date.now() / 86_400_000);
+  const shadow = all.map(([name, { endsInDays, passwordDays = 99_999 }]) => {
+    const end = endsInDays === undefined ? '' : today + endsInDays;
+    return `${name}:*:20000:0:${passwordDays}:7::${end}:\n`;
+  });
+  writeFileSync('/etc/passwd', passwd.join(''));
+  writeFileSync('/etc/shadow', shadow.join(''));
   for (const [name, { password, made }] of all) {
     if (password) run('chpasswd', [], `${name}:${password.reveal()}\n`);
     if (made === 'locked') run('passwd', ['-l', name]);
@@ -42,13 +49,7 @@ function writeAccounts(accounts: Readonly<Record<string, GivenAccount>>): void {
   }
 }
 
-function run(program: string, args: readonly string[], input = ''): void {
-  execFileSync(program, args, { input, stdio: ['pipe', 'ignore', 'pipe'] });
-}
-
-type End = () => void | Promise<void>;
-
-const troubles: Readonly<Record<AccountsTrouble, () => End | Promise<End>>> = {
+const troubles: Readonly<Record<Exclude<AccountsTrouble, AccountsSetting>, () => End | Promise<End>>> = {
   lock_held: holdLock,
   read_only() {
     run('mount', ['--bind', '/etc', '/etc']);
@@ -74,14 +75,6 @@ const troubles: Readonly<Record<AccountsTrouble, () => End | Promise<End>>> = {
     return () => run('mv', [`${PROGRAM}.away`, PROGRAM]);
   },
 };
-
-function replaceProgram(script: string): End {
-  const original = `${PROGRAM}.away`;
-  run('mv', [PROGRAM, original]);
-  writeFileSync(PROGRAM, `#!/bin/sh\n${script}\n`);
-  chmodSync(PROGRAM, 0o755);
-  return () => run('mv', [original, PROGRAM]);
-}
 
 /** As lckpwdf(3) holds it: a record lock for writing over the whole file. */
 async function holdLock(): Promise<End> {

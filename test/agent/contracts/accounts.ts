@@ -11,6 +11,11 @@ export type GivenAccount = Readonly<{
   password?: Secret;
   /** What was done to the account after its password was set. */
   made?: 'locked' | 'expired' | 'must_change';
+  /** One that lets people in by default. */
+  shell?: string;
+  /** When the account itself ends, and how long its passwords hold; never by default. */
+  endsInDays?: number;
+  passwordDays?: number;
 }>;
 
 export type AccountsTrouble =
@@ -21,7 +26,24 @@ export type AccountsTrouble =
   | 'program_hangs'
   | 'program_asks_current'
   | 'program_missing'
-  | 'program_refuses';
+  | 'program_refuses'
+  | AccountsSetting;
+
+/** How a machine may be set up, for the rules about real machines. */
+export type AccountsSetting =
+  | 'program_other_language'
+  | 'program_new_question'
+  | 'program_talkative'
+  | 'program_denied'
+  | 'program_not_in_busybox'
+  | 'strict_policy'
+  | 'warning_policy'
+  | 'history'
+  | 'directory_account'
+  | 'lockout'
+  | 'ssh_password_off'
+  | 'ssh_root_password_off'
+  | 'ssh_depends';
 
 export type AccountsSubject = Readonly<{
   /** Makes these all the accounts there are. */
@@ -31,12 +53,14 @@ export type AccountsSubject = Readonly<{
   during(trouble: AccountsTrouble, act: () => Promise<void>): Promise<void>;
   /** How many bytes a false password program was given. */
   bytesGiven(): Promise<number>;
+  /** As many wrong passwords as the lockout takes. */
+  failToSignIn(name: string): Promise<void>;
 }>;
 
-const ROOT = { root: { uid: 0 } };
+export const ROOT = { root: { uid: 0 } };
 
 /** Sets while in trouble: it must fail with this code, and no entry may differ afterwards. */
-function changesNothing(trouble: AccountsTrouble, ...[code, reason]: [Parameters<typeof refuses>[1], string?]) {
+export function changesNothing(trouble: AccountsTrouble, ...[code, reason]: [Parameters<typeof refuses>[1], string?]) {
   return async (subject: AccountsSubject): Promise<void> => {
     await subject.given(ROOT);
     const accounts = subject.accounts();
@@ -51,7 +75,7 @@ function changedNames(before: Readonly<Record<string, string>>, after: Readonly<
   return Object.keys({ ...before, ...after }).filter((name) => before[name] !== after[name]);
 }
 
-async function setAndProve(accounts: Accounts, account: Account, password: Secret): Promise<void> {
+export async function setAndProve(accounts: Accounts, account: Account, password: Secret): Promise<void> {
   await accounts.setPassword(account, password);
   equal(await accounts.accepts(account, password), true);
 }
@@ -230,13 +254,13 @@ export const accountsRules: readonly Rule<AccountsSubject>[] = [
       const ada = await accounts.resolve('ada');
       await subject.given(ROOT);
       const before = await accounts.fingerprint();
-      await refuses(accounts.setPassword(ada, drawSecret()), 'PASSWD_FAILED', 'missing');
+      await refuses(accounts.setPassword(ada, drawSecret()), 'PASSWD_FAILED', 'no_account');
       deepEqual(await accounts.fingerprint(), before);
     },
   },
-  { title: 'a held account database is SHADOW_LOCKED', run: changesNothing('lock_held', 'SHADOW_LOCKED') },
-  { title: 'a read-only file system is FS_READONLY', run: changesNothing('read_only', 'FS_READONLY') },
-  { title: 'a full disk is DISK_FULL', run: changesNothing('full', 'DISK_FULL') },
+  { title: 'a held account database is SHADOW_LOCKED', run: changesNothing('lock_held', 'SHADOW_LOCKED', 'lock') },
+  { title: 'a read-only file system is FS_READONLY', run: changesNothing('read_only', 'FS_READONLY', 'readonly') },
+  { title: 'a full disk is DISK_FULL', run: changesNothing('full', 'DISK_FULL', 'full') },
   {
     title: 'a password program that shows the secret has failed',
     run: changesNothing('program_echoes', 'PASSWD_FAILED', 'echoed'),

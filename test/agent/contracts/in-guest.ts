@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { accountsInGuest } from '../adapters/accounts-in-guest.ts';
 import { environmentInGuest, powerInGuest } from '../adapters/machine-in-guest.ts';
 import { vncInGuest } from '../adapters/vnc-in-guest.ts';
-import { accountsRules } from './accounts.ts';
+import { allAccountsRules } from './account-cases.ts';
 import type { Rule } from './contract.ts';
 import { environmentRules } from './environment.ts';
 import { powerRules } from './power.ts';
@@ -22,7 +22,7 @@ async function runRules<S>(rules: readonly Rule<S>[], subject: S): Promise<void>
 }
 
 const contracts: Readonly<Record<string, () => Promise<void>>> = {
-  accounts: () => runRules(accountsRules, accountsInGuest()),
+  accounts: () => runRules(allAccountsRules, accountsInGuest()),
   vnc: () => runRules(vncRules, vncInGuest()),
   power: () => runRules(powerRules, powerInGuest()),
   environment: () => runRules(environmentRules, environmentInGuest()),

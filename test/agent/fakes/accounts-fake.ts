@@ -27,7 +27,8 @@ export function accountsFake(machine: FakeMachine, options: { administrator?: st
       call('setPassword', () => {
         refuseInTrouble(machine, account.name);
         const found = machine.accounts.get(account.name);
-        if (found === undefined) throw new Failure('PASSWD_FAILED', { account: account.name, reason: 'missing' });
+        if (found === undefined) throw new Failure('PASSWD_FAILED', { account: account.name, reason: 'no_account' });
+        refuseKnown(machine, account.name, found, password.reveal());
         found.password = password.reveal();
         // An account's own end is not the password program's business.
         if (found.state !== 'expired') found.state = 'active';
@@ -39,6 +40,17 @@ export function accountsFake(machine: FakeMachine, options: { administrator?: st
         return stored !== null && state !== 'locked' && stored === password.reveal();
       }),
     usable: (account) => call('usable', () => !['expired', 'must_change'].includes(entry(account).state)),
+    obstacles: (account) =>
+      call('obstacles', () => {
+        const { uid, obstacles = [] } = machine.accounts.get(account.name) ?? {};
+        const ssh = machine.sshObstacles.filter((code) => code !== 'SSH_ROOT_PASSWORD_OFF' || uid === 0);
+        return [...obstacles, ...ssh];
+      }),
+    clearLockout: (account) =>
+      call('clearLockout', () => {
+        const found = entry(account);
+        found.obstacles = (found.obstacles ?? []).filter((code) => code !== 'FAILLOCK_ACTIVE');
+      }),
   };
 }
 
@@ -56,15 +68,23 @@ function resolve(machine: FakeMachine, name: string | null, administrator: strin
 }
 
 function refuseInTrouble({ diskTrouble, programTrouble }: FakeMachine, account: string): void {
-  if (diskTrouble === 'lock_held') throw new Failure('SHADOW_LOCKED', { account });
-  if (diskTrouble === 'read_only') throw new Failure('FS_READONLY');
-  if (diskTrouble === 'full') throw new Failure('DISK_FULL');
+  if (diskTrouble === 'lock_held') throw new Failure('SHADOW_LOCKED', { account, reason: 'lock' });
+  if (diskTrouble === 'read_only') throw new Failure('FS_READONLY', { reason: 'readonly' });
+  if (diskTrouble === 'full') throw new Failure('DISK_FULL', { reason: 'full' });
   const reasons = {
     echoes: 'echoed',
     hangs: 'timeout',
     asks_current: 'asks_current',
     missing: 'missing',
     refuses: 'policy',
+    asks_unknown: 'unknown',
+    denied: 'permission',
   };
   if (programTrouble !== null) throw new Failure('PASSWD_FAILED', { account, reason: reasons[programTrouble] });
+}
+
+function refuseKnown({ remembersPasswords }: FakeMachine, account: string, found: FakeAccount, password: string): void {
+  if (!remembersPasswords) return;
+  if (found.had?.includes(password)) throw new Failure('PASSWD_FAILED', { account, reason: 'history' });
+  found.had = [...(found.had ?? []), password];
 }

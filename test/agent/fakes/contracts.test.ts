@@ -1,7 +1,9 @@
 // The fakes keep the contracts that the real adapters keep.
 
 import { describe, it } from 'vitest';
-import { type AccountsSubject, accountsRules } from '../contracts/accounts.ts';
+import type { AccountObstacle } from '../../../agent/ports/accounts.ts';
+import { allAccountsRules } from '../contracts/account-cases.ts';
+import type { AccountsSubject, AccountsTrouble } from '../contracts/accounts.ts';
 import { drawSecret, type Rule } from '../contracts/contract.ts';
 import { type EnvironmentSubject, environmentRules } from '../contracts/environment.ts';
 import { type JournalSubject, journalRules } from '../contracts/journal.ts';
@@ -10,7 +12,7 @@ import { type VncSubject, vncRules } from '../contracts/vnc.ts';
 import { accountsFake } from './accounts-fake.ts';
 import { environmentFake } from './environment-fake.ts';
 import { openJournalFake } from './journal-fake.ts';
-import { FakeMachine } from './machine-fake.ts';
+import { FakeMachine, type ProgramTrouble } from './machine-fake.ts';
 import { powerFake } from './power-fake.ts';
 import { vncFake } from './vnc-fake.ts';
 
@@ -20,35 +22,56 @@ function holds<S>(port: string, rules: readonly Rule<S>[], subject: () => S): vo
   });
 }
 
-holds('accounts', accountsRules, (): AccountsSubject => {
+holds('accounts', allAccountsRules, (): AccountsSubject => {
   const machine = new FakeMachine();
   return {
     async given(accounts) {
       machine.accounts.clear();
-      for (const [name, { uid, password, made }] of Object.entries(accounts)) {
+      for (const [name, { uid, password, made, shell, endsInDays, passwordDays }] of Object.entries(accounts)) {
         const state = made ?? (password ? 'active' : 'no_password');
-        machine.accounts.set(name, { uid, state, password: password?.reveal() ?? null, changes: 0 });
+        const obstacles: AccountObstacle[] = shell === undefined ? [] : ['ACCOUNT_SHELL_NOLOGIN'];
+        if (Math.min(endsInDays ?? 99, passwordDays ?? 99) <= 14) obstacles.push('EXPIRY_AHEAD');
+        machine.accounts.set(name, { uid, state, password: password?.reveal() ?? null, changes: 0, obstacles });
       }
     },
     accounts: (options) => accountsFake(machine, options),
     async during(trouble, act) {
       if (trouble === 'lock_held' || trouble === 'read_only' || trouble === 'full') machine.diskTrouble = trouble;
-      else machine.programTrouble = programTroubles[trouble];
+      machine.programTrouble = programTroubles[trouble] ?? null;
+      machine.remembersPasswords = trouble === 'history';
+      machine.sshObstacles = sshTroubles[trouble] ?? [];
       await act();
       machine.diskTrouble = null;
       machine.programTrouble = null;
+      machine.remembersPasswords = false;
+      machine.sshObstacles = [];
     },
     bytesGiven: async () => 0,
+    async failToSignIn(name) {
+      const account = machine.accounts.get(name);
+      if (account) account.obstacles = ['FAILLOCK_ACTIVE'];
+    },
   };
 });
 
-const programTroubles = {
+const sshTroubles: Partial<Record<AccountsTrouble, readonly AccountObstacle[]>> = {
+  ssh_password_off: ['SSH_PASSWORD_OFF'],
+  ssh_root_password_off: ['SSH_ROOT_PASSWORD_OFF'],
+  ssh_depends: ['SSH_DEPENDS'],
+};
+
+const programTroubles: Partial<Record<AccountsTrouble, ProgramTrouble>> = {
   program_echoes: 'echoes',
   program_hangs: 'hangs',
   program_asks_current: 'asks_current',
   program_missing: 'missing',
   program_refuses: 'refuses',
-} as const;
+  program_other_language: 'asks_unknown',
+  program_new_question: 'asks_unknown',
+  program_denied: 'denied',
+  program_not_in_busybox: 'missing',
+  strict_policy: 'refuses',
+};
 
 holds('VNC', vncRules, (): VncSubject => {
   const machine = new FakeMachine();

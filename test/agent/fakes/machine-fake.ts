@@ -2,11 +2,12 @@
 // a process; a reboot gives it a new boot id and starts its VNC servers from their source files.
 
 import { createHmac } from 'node:crypto';
+import type { AccountObstacle } from '../../../agent/ports/accounts.ts';
 import type { EnvironmentFacts } from '../../../agent/ports/environment.ts';
 import { Faults } from './faults.ts';
 
 /** A password program that does not do what it should. */
-export type ProgramTrouble = 'echoes' | 'hangs' | 'asks_current' | 'missing' | 'refuses';
+export type ProgramTrouble = 'echoes' | 'hangs' | 'asks_current' | 'missing' | 'refuses' | 'asks_unknown' | 'denied';
 export type DiskTrouble = 'lock_held' | 'read_only' | 'full';
 
 export type FakeAccount = {
@@ -15,6 +16,10 @@ export type FakeAccount = {
   state: 'active' | 'locked' | 'expired' | 'must_change' | 'no_password';
   /** Grows with every change of the entry, as a new salt and date would. */
   changes: number;
+  /** What keeps its owner out beside the password. */
+  obstacles?: readonly AccountObstacle[];
+  /** Passwords it has had while the system remembered them. */
+  had?: readonly string[];
 };
 
 export type FakeVncServer = {
@@ -49,6 +54,10 @@ export class FakeMachine {
   journalTrouble: 'read_only' | 'full' | 'unsafe' | null = null;
   programTrouble: ProgramTrouble | null = null;
   diskTrouble: DiskTrouble | null = null;
+  /** The system refuses a password that the account has had. */
+  remembersPasswords = false;
+  /** What the SSH server's configuration means for passwords. */
+  sshObstacles: readonly AccountObstacle[] = [];
   /** `swallows` accepts the request and does nothing. */
   power: 'reboots' | 'denies' | 'swallows' = 'reboots';
   facts: Partial<EnvironmentFacts> = {};
