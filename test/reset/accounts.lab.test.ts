@@ -4,9 +4,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sealingKeyFromSeed } from '../../protocol/keys.ts';
 import type { Receipt } from '../../protocol/receipt.ts';
+import { directory, pwquality } from '../agent/adapters/account-packages.ts';
 import { AGENT_URL, createAttachedGuest } from '../lab/enrolled.ts';
 import type { Guest } from '../lab/guest.ts';
 import { Issuer } from '../lab/issuer.ts';
+import { unavailable } from '../requirements.ts';
 import { drawPassword } from './scene.ts';
 
 let issuer: Issuer;
@@ -38,6 +40,10 @@ beforeAll(async () => {
   await must(['chage', '-d', '0', 'kim']);
   await guest.exec(['mkdir', '-p', '/var/lib/faillock', '/etc/ssh']);
   await guest.writeFile('/etc/pam.d/su', LOCKOUT);
+  await guest.writeFile('/etc/nsswitch.conf', 'passwd: files extrausers\ngroup: files\nshadow: files extrausers\n');
+  await guest.exec(['mkdir', '-p', '/var/lib/extrausers']);
+  await guest.writeFile('/var/lib/extrausers/passwd', 'dora:x:5000:5000::/tmp:/bin/sh\n');
+  await guest.writeFile('/var/lib/extrausers/shadow', 'dora:*:20000:0:99999:7:::\n');
   const trace = 'touch /var/passwd-was-started';
   await must([
     'sh',
@@ -106,11 +112,19 @@ describe('what is refused leaves the account as it was, and starts no password p
   });
 });
 
+it('an account that only a directory knows is not found, and no password program is started', async (context) => {
+  if (!directory.met) unavailable(context, directory.name, directory.command);
+  await must(['id', 'dora']);
+  expect((await reset('dora')).end).toMatchObject({ state: 'REFUSED', code: 'ACCOUNT_NOT_FOUND' });
+  expect((await guest.exec(['test', '-e', '/var/passwd-was-started'])).code).toBe(1);
+});
+
 describe('a guest that does not want the password says why in the receipt', () => {
-  it.each([
+  it.for([
     ['pam_pwquality', 'policy', 'password requisite pam_pwquality.so retry=1 dictcheck=0 minlen=60 enforce_for_root\n'],
     ['a module that denies everything', 'token', 'password requisite pam_deny.so\n'],
-  ])('%s', async (_, reason, line) => {
+  ])('%s', async ([name, reason, line], context) => {
+    if (name === pwquality.name && !pwquality.met) unavailable(context, pwquality.name, pwquality.command);
     await guest.writeFile('/etc/pam.d/passwd', `${line}${UNIX}`);
     const [before, boot] = [await fieldsOf('ada'), guest.bootId()];
     const { end } = await reset('ada');
