@@ -35,7 +35,8 @@ function writeAccounts(accounts: Readonly<Record<string, GivenAccount>>): void {
   const all = Object.entries(accounts);
   const passwd = all.map(([name, { uid, shell = '/bin/sh' }]) => `${name}:x:${uid}:${uid}::/tmp:${shell}\n`);
   const today = Math.floor(Date.now() / 86_400_000);
-  const shadow = all.map(([name, { endsInDays, passwordDays = 99_999 }]) => {
+  const shadow = all.map(([name, { endsInDays, passwordDays = 99_999, unlisted }]) => {
+    if (unlisted) return '';
     const end = endsInDays === undefined ? '' : today + endsInDays;
     return `${name}:*:20000:0:${passwordDays}:7::${end}:\n`;
   });

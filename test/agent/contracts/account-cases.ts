@@ -49,6 +49,19 @@ const accountCases: readonly Rule<AccountsSubject>[] = [
     },
   },
   {
+    title: 'an account without a line among the passwords gets one, and nobody else’s changes',
+    async run(subject) {
+      await subject.given({ ...ROOT, ada: { uid: 1000, unlisted: true }, bob: { uid: 1001, password: drawSecret() } });
+      const accounts = subject.accounts();
+      const ada = await accounts.resolve('ada');
+      equal(ada.state, 'no_password');
+      const { bob } = await accounts.fingerprint();
+      await setAndProve(accounts, ada, drawSecret());
+      equal((await accounts.fingerprint())['bob'], bob);
+      equal(await accounts.usable(ada), true);
+    },
+  },
+  {
     title: 'a policy enforced for root refuses, and nothing is changed',
     run: changesNothing('strict_policy', 'PASSWD_FAILED', 'policy'),
   },

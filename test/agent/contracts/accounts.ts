@@ -16,6 +16,8 @@ export type GivenAccount = Readonly<{
   /** When the account itself ends, and how long its passwords hold; never by default. */
   endsInDays?: number;
   passwordDays?: number;
+  /** It has no line in the file that holds the passwords. */
+  unlisted?: true;
 }>;
 
 export type AccountsTrouble =
