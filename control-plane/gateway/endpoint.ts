@@ -37,7 +37,8 @@ export function openDoor(server: Server, gateway: Gateway, limits: DoorLimits = 
   const onUpgrade = (request: IncomingMessage, duplex: Duplex, head: Buffer) => {
     duplex.on('error', () => duplex.destroy());
     const address = request.socket.remoteAddress ?? '';
-    if (new URL(request.url ?? '/', 'ws://agent').pathname !== AGENT_PATH) return turnAway(duplex, '404 Not Found');
+    // Compared as text: a target that is no URL, such as `//`, must not throw where nothing catches it.
+    if (request.url?.split('?', 1)[0] !== AGENT_PATH) return turnAway(duplex, '404 Not Found');
     if (request.headers.origin !== undefined || request.headers.cookie !== undefined) {
       return turnAway(duplex, '403 Forbidden');
     }

@@ -1,6 +1,7 @@
 // Who may connect as a machine, over real sockets: every peer that does not prove itself gets the same silent close.
 
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -165,6 +166,23 @@ describe('the door', () => {
   test('is at one path', async () => {
     expect(await statusOf({}, '/agent/v2')).toBe(404);
     expect(await statusOf({}, '/agent/v1/../v1x')).toBe(404);
+  });
+
+  test('stands when the target of an upgrade is no URL', async () => {
+    const { port } = new URL(world.origin);
+    for (const target of ['//', 'http://[', '///agent/v1', '*']) {
+      const socket = connect(Number(port), '127.0.0.1');
+      let answer = '';
+      socket.setEncoding('utf8').on('data', (chunk: string) => {
+        answer += chunk;
+      });
+      socket.write(
+        `GET ${target} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\r\n`,
+      );
+      await once(socket, 'close');
+      expect(answer, target).toMatch(/^HTTP\/1\.1 404 /);
+    }
+    expect(await statusOf({})).toBe(101);
   });
 
   test('answers a plain request like any unknown path, and offers no compression', async () => {
