@@ -3,6 +3,7 @@
 
 import { Failure } from '../../protocol/failure.ts';
 import { type End, isEnd, mayFollow, type State } from '../../protocol/lifecycle.ts';
+import { GRACE_S_MAX } from '../../protocol/limits.ts';
 import type {
   CommandRecord,
   IntentRecord,
@@ -119,7 +120,7 @@ function withReceipt(before: Operation, receipt: ReceiptFacts, at: number): Prog
     account: detail.account ?? before.account,
     bootBefore: detail.boot_before ?? before.bootBefore,
     bootAfter: detail.boot_after ?? before.bootAfter,
-    graceUntil: detail.grace_s === undefined ? before.graceUntil : at + detail.grace_s * 1000,
+    graceUntil: detail.grace_s === undefined ? before.graceUntil : at + Math.min(detail.grace_s, GRACE_S_MAX) * 1000,
   };
   return move(after, state, code, at, n);
 }

@@ -129,6 +129,17 @@ describe('receipts', () => {
     expect(await world.operation(op)).toMatchObject({ state: 'REBOOTING', ended: false, ended_at: null });
   });
 
+  test('with a grace period past the end of time leave the operation readable, and it still ends', async () => {
+    await agent.report(op, 'ACCEPTED');
+    await agent.report(op, 'WAITING', { detail: { grace_s: Number.MAX_SAFE_INTEGER } });
+    expect(await world.operation(op)).toMatchObject({ state: 'WAITING' });
+    expect((await world.ask('GET', '/v1/operations')).status).toBe(200);
+    await agent.offline();
+    world.now += 2 * 86_400_000 + 1;
+    await world.gateway.look();
+    expect(await world.operation(op)).toMatchObject({ state: 'EXPIRED', code: 'AGENT_SILENT' });
+  });
+
   test('an unfinished reboot is OVERDUE, and heals', async () => {
     for (const receipt of await chain()) agent.sendReceipt(receipt);
     await world.until(op, 'REBOOTING');
