@@ -132,12 +132,23 @@ export class Dispatcher {
     const code = codeOf(error);
     if (!code) throw error;
     this.#parts.log.warn({ vm, op, code, details: (error as Failure).details }, 'command not signed');
+    if (isSpent(error)) return this.#prepareAnew(op);
     if (codes[code].kind !== 'refusal') return;
     const state = code === 'EXPIRED' ? 'EXPIRED' : 'REFUSED';
     await this.#parts.store.write(async (trx) => {
       const now = await findOperation(trx, op);
       if (now && (now.state === 'PREPARED' || now.state === 'SENT') && now.chain === null) {
         await change(trx, now, { t: 'end', state, code }, this.#parts.nowMs());
+      }
+    });
+  }
+
+  /** Signed for this ready before, and lost on its way to us: nobody was sent it, so another executor takes its place. */
+  #prepareAnew(op: string): Promise<void> {
+    return this.#parts.store.write(async (trx) => {
+      const now = await findOperation(trx, op);
+      if (now && (now.state === 'PREPARED' || now.state === 'SENT') && now.ready !== null) {
+        await change(trx, now, { t: 'unready' }, this.#parts.nowMs());
       }
     });
   }
@@ -156,6 +167,11 @@ export class Dispatcher {
       return false;
     }
   }
+}
+
+/** The signer has used this ready's nonce already. */
+function isSpent(error: unknown): boolean {
+  return error instanceof Failure && error.code === 'NONCE_UNKNOWN' && error.details['reason'] === 'used';
 }
 
 /** For callers that do not wait for the machine: what goes wrong is logged, and the next look tries again. */

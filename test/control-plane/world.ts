@@ -25,6 +25,7 @@ import { SignerLedger } from '../../control-plane/signer/ledger.ts';
 import { serveSigner } from '../../control-plane/signer/server.ts';
 import { insertOperator } from '../../control-plane/store/operators.ts';
 import { Store } from '../../control-plane/store/store.ts';
+import { Failure } from '../../protocol/failure.ts';
 import {
   fromBase64url,
   type SigningKey,
@@ -51,6 +52,8 @@ export class World {
   origin = '';
   /** What happens, once, while the signer is asked for that. */
   readonly meanwhile = new Map<string, () => Promise<unknown>>();
+  /** What the signer is asked for, once, with its answer lost on the way. */
+  readonly lost = new Set<string>();
   #recipient: X25519Jwk | undefined;
   #store: Store | undefined;
   #gateway: Gateway | undefined;
@@ -117,7 +120,9 @@ export class World {
       const meanwhile = this.meanwhile.get(method);
       this.meanwhile.delete(method);
       await meanwhile?.();
-      return ask(method, params);
+      const answer = await ask(method, params);
+      if (this.lost.delete(method)) throw new Failure('SIGNER_UNAVAILABLE', { reason: 'timeout' });
+      return answer;
     };
     const common = { store, signer, installation, randomBytes: kernel, nowMs, log };
     const gateway = new Gateway({ ...common, sessionKey });

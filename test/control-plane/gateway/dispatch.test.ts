@@ -212,6 +212,17 @@ describe('while a command is being signed', () => {
     await agent.answerPrepare();
     expect((await agent.takeCommand()).op).toBe(draft.op);
   });
+
+  test('an answer that is lost costs the executor and not the operation', async () => {
+    const draft = await approved();
+    world.lost.add('command.mint');
+    await world.approve(draft);
+    await world.eventually(async () => (world.lost.size === 0 ? true : null), 'the answer to be lost');
+    await world.gateway.look();
+    await agent.answerPrepare();
+    expect((await agent.takeCommand()).op).toBe(draft.op);
+    expect(await world.operation(draft.op)).toMatchObject({ state: 'SENT', code: null });
+  });
 });
 
 describe('a signer that is away', () => {
