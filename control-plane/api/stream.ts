@@ -36,28 +36,24 @@ export async function streamEvents(
   reply.hijack();
   raw.writeHead(200, { ...plain(reply.getHeaders()), 'content-type': 'text/event-stream' });
   raw.write(': latchkey\n\n');
-  while (!signal.aborted) {
-    const rings = store.bell.rings;
-    const events = await eventsAfter(store.db, scope, id);
-    for (const event of events) {
-      const text = `id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(viewEvent(event))}\n\n`;
-      if (!raw.write(text)) await drained(raw, signal);
-      id = event.id;
+  // One timer for the whole stream: other machines' events wake this one, too, and must not put its heartbeat off. A
+  // client that does not read gets none.
+  const heart = setInterval(() => raw.writableNeedDrain || raw.write(': heartbeat\n\n'), HEARTBEAT_MS);
+  try {
+    while (!signal.aborted) {
+      const rings = store.bell.rings;
+      const events = await eventsAfter(store.db, scope, id);
+      for (const event of events) {
+        const text = `id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(viewEvent(event))}\n\n`;
+        if (!raw.write(text)) await drained(raw, signal);
+        id = event.id;
+      }
+      if (events.length === 0) await store.bell.next(rings, signal);
     }
-    if (events.length === 0) await ringOrHeartbeat(store.bell, rings, signal, () => raw.write(': heartbeat\n\n'));
+  } finally {
+    clearInterval(heart);
+    raw.end();
   }
-  raw.end();
-}
-
-async function ringOrHeartbeat(
-  bell: ApiParts['store']['bell'],
-  rings: number,
-  signal: AbortSignal,
-  beat: () => void,
-): Promise<void> {
-  const timer = setInterval(beat, HEARTBEAT_MS);
-  await bell.next(rings, signal);
-  clearInterval(timer);
 }
 
 function drained(raw: FastifyReply['raw'], signal: AbortSignal): Promise<void> {

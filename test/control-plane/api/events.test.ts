@@ -1,8 +1,9 @@
 // Server-sent events: whatever connection broke where, a reader that says where it stopped misses nothing and sees nothing
 // twice.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { eventView } from '../../../control-plane/api/schemas.ts';
 import type { ScriptedAgent } from '../scripted-agent.ts';
 import { World } from '../world.ts';
@@ -104,6 +105,27 @@ describe('an event stream', () => {
     await world.draft(agent);
     const lines = await read(`/v1/vms/${id}/events?last_event_id=0`, 3);
     expect(lines.map(({ type }) => type)).toEqual(['vm.enrolled', 'vm.online', 'operation.created']);
+  });
+
+  test('beats though other machines’ events keep waking it', async () => {
+    const { id } = await world.vmOf(agent);
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    try {
+      const response = await fetch(`${world.origin}/v1/vms/${id}/events`, {
+        headers: { authorization: `Bearer ${world.apiKey}` },
+      });
+      const reader = (response.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream()).getReader();
+      expect((await reader.read()).value).toBe(': latchkey\n\n');
+      for (let count = 0; count < 4; count += 1) {
+        vi.advanceTimersByTime(5_000);
+        await world.joinToken();
+      }
+      const beat = await Promise.race([reader.read(), sleep(2_000, null)]);
+      expect(beat?.value).toBe(': heartbeat\n\n');
+      await reader.cancel();
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test('needs a key, and a number for its place', async () => {
