@@ -5,30 +5,55 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { CompiledQuery, type DatabaseConnection, type Dialect } from 'kysely';
 import { BaseSqliteDialect, buildQueryFn, GenericSqliteDriver } from 'kysely-generic-sqlite';
+import { Failure } from '../../protocol/failure.ts';
 
 export function sqliteDialect(db: DatabaseSync): Dialect {
   return new BaseSqliteDialect(() => new SqliteDriver(db));
 }
 
+/** SQLITE_BUSY, READONLY, IOERR, CORRUPT, FULL, CANTOPEN, NOTADB (sqlite.org/rescode.html): nothing that a statement did. */
+const ENVIRONMENT = new Set([5, 8, 10, 11, 13, 14, 26]);
+
 class SqliteDriver extends GenericSqliteDriver {
+  readonly #db: DatabaseSync;
+
   constructor(db: DatabaseSync) {
     // Whoever opened the database closes it: Kysely would not, had nobody asked it anything.
     super(() => ({ db, close: () => undefined, query: buildQueryFn(executorOf(db)) }));
+    this.#db = db;
   }
 
   /** Takes the write lock at once: a transaction never fails half-way for want of it. */
   override async beginTransaction(connection: DatabaseConnection): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw('begin immediate'));
   }
+
+  /** On a full disk SQLite rolls back by itself; doing it again would only hide why. */
+  override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    if (this.#db.isTransaction) await super.rollbackTransaction(connection);
+  }
 }
 
 function executorOf(db: DatabaseSync) {
   const values = (parameters?: readonly unknown[]) => (parameters ?? []) as SQLInputValue[];
   return {
-    all: (sql: string, parameters?: readonly unknown[]) => db.prepare(sql).all(...values(parameters)),
-    run: (sql: string, parameters?: readonly unknown[]) => {
-      const { changes, lastInsertRowid } = db.prepare(sql).run(...values(parameters));
-      return { numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
-    },
+    all: (sql: string, parameters?: readonly unknown[]) => atTheEdge(() => db.prepare(sql).all(...values(parameters))),
+    run: (sql: string, parameters?: readonly unknown[]) =>
+      atTheEdge(() => {
+        const { changes, lastInsertRowid } = db.prepare(sql).run(...values(parameters));
+        return { numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
+      }),
   };
+}
+
+/** What the disk or another program did is `DATABASE_UNUSABLE`; a statement of ours that is wrong stays a defect. */
+function atTheEdge<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    const errcode = (cause as { errcode?: number }).errcode ?? 0;
+    // Extended codes carry the kind in their low byte.
+    if (!ENVIRONMENT.has(errcode & 0xff)) throw cause;
+    throw new Failure('DATABASE_UNUSABLE', { reason: `sqlite_${errcode}` }, cause);
+  }
 }

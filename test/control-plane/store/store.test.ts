@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { newOperation } from '../../../control-plane/core/operation.ts';
 import { appendEvent, eventsAfter, lastEventId } from '../../../control-plane/store/events.ts';
@@ -113,4 +114,15 @@ describe('the schema', () => {
     store = Store.open(path);
     expect(await lastEventId(store.db)).toBe(1);
   });
+});
+
+test('a full disk is said to be one, loses nothing, and is over when there is room again', async () => {
+  const fill = () => store.write((trx) => appendEvent(trx, { ...event(1), type: 'x'.repeat(9_000) }));
+  await store.write((trx) => appendEvent(trx, event(0)));
+  await sql`PRAGMA max_page_count = 1`.execute(store.db);
+  await expect(fill()).rejects.toMatchObject({ code: 'DATABASE_UNUSABLE', details: { reason: 'sqlite_13' } });
+  expect(await lastEventId(store.db)).toBe(1);
+  await sql`PRAGMA max_page_count = 1000000`.execute(store.db);
+  await fill();
+  expect(await lastEventId(store.db)).toBe(2);
 });
