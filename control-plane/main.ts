@@ -52,6 +52,11 @@ program
 
 registerCommands(program);
 
+// Whoever read our output may go before we end, as `head` does: that is no reason to stop, or to show a stack.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
 try {
   await program.parseAsync(process.argv);
 } catch (error) {

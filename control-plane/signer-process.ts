@@ -4,11 +4,15 @@
 import { pino } from 'pino';
 import { Failure } from '../protocol/failure.ts';
 import { openInstallationKeys } from './config/installation.ts';
+import { lockDataWithin } from './config/lock.ts';
 import { logLevel } from './config/options.ts';
 import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
 import { SignerLedger } from './signer/ledger.ts';
 import { serveSigner } from './signer/server.ts';
+
+/** A signer whose parent was killed ends within this, and takes its sockets with it. */
+const PREDECESSOR_MS_MAX = 10_000;
 
 /** Runs until standard input ends. Says one line on standard output: that it listens, or why it cannot. */
 export async function runSigner(data: string): Promise<void> {
@@ -17,6 +21,8 @@ export async function runSigner(data: string): Promise<void> {
   try {
     const paths = pathsIn(data);
     const log = pino({ level: logLevel(process.env), base: { part: 'signer' } }, pino.destination(2));
+    // An earlier one that still ends would remove the sockets of this one.
+    const lock = await lockDataWithin(paths.signerLock, PREDECESSOR_MS_MAX);
     const { commandKey, root } = await openInstallationKeys(paths);
     const ledger = SignerLedger.open(paths.signerDatabase);
     const parts = {
@@ -31,6 +37,7 @@ export async function runSigner(data: string): Promise<void> {
     await parentGone();
     await server.close();
     ledger.close();
+    lock.release();
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     say({ event: 'failed', code: error.code, details: error.details });

@@ -2,10 +2,12 @@
 // a file that merely exists would outlive a crash.
 
 import { DatabaseSync } from 'node:sqlite';
-import { Failure } from '../../protocol/failure.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { codeOf, Failure } from '../../protocol/failure.ts';
 
 /** SQLITE_BUSY (sqlite.org/rescode.html). */
 const SQLITE_BUSY = 5;
+const LOOK_AGAIN_MS = 50;
 
 export type DataLock = Readonly<{ release(): void }>;
 
@@ -23,4 +25,16 @@ export function lockData(path: string): DataLock {
   }
   const held = db;
   return { release: () => held.close() };
+}
+
+/** Waits for a holder that is about to end; throws `DATA_IN_USE` where it does not. */
+export async function lockDataWithin(path: string, withinMs: number): Promise<DataLock> {
+  for (const until = performance.now() + withinMs; ; ) {
+    try {
+      return lockData(path);
+    } catch (error) {
+      if (codeOf(error) !== 'DATA_IN_USE' || performance.now() > until) throw error;
+    }
+    await sleep(LOOK_AGAIN_MS);
+  }
 }

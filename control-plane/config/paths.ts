@@ -23,5 +23,6 @@ export const pathsIn = (data: string) => ({
   signerDatabase: join(data, 'signer', 'signer.db'),
   signerSocket: join(data, 'signer', 'signer.sock'),
   adminSocket: join(data, 'signer', 'admin.sock'),
+  signerLock: join(data, 'signer', 'lock'),
   signerLog: join(data, 'signer', 'log'),
 });

@@ -73,6 +73,11 @@ export class ServeProgram {
     return { status: response.status, body: (await response.json()) as Record<string, unknown> };
   }
 
+  /** Closes our end of its standard output. */
+  deafen(): void {
+    this.#child?.stdout?.destroy();
+  }
+
   /** An orderly end; its exit code. */
   async stop(): Promise<number | null> {
     const child = this.#child;

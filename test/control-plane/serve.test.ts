@@ -55,6 +55,20 @@ async function machine(): Promise<ScriptedAgent> {
   return agent.online();
 }
 
+function signersOf(data: string): number[] {
+  const isSigner = (pid: string) => {
+    try {
+      const argv = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      return argv.includes('signer') && argv.includes(data);
+    } catch {
+      return false;
+    }
+  };
+  return readdirSync('/proc')
+    .filter((name) => /^[0-9]+$/.test(name) && isSigner(name))
+    .map(Number);
+}
+
 async function registeredKey(): Promise<SigningKey> {
   const key = await signingKeyFromSeed(seed());
   await adminClient(pathsIn(program.data).adminSocket)('operator.add', { name: 'admin', key: key.jwk });
@@ -164,23 +178,38 @@ describe('a control plane that is killed', { timeout: PROGRAM_TIMEOUT_MS }, () =
   test('takes its signer with it, and one whose signer is killed gets another', async () => {
     await program.start();
     await registeredKey();
-    const signers = () =>
-      readdirSync('/proc')
-        .filter((name) => /^[0-9]+$/.test(name))
-        .filter((pid) => {
-          try {
-            return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`signer\0--data\0${program.data}`);
-          } catch {
-            return false;
-          }
-        });
+    const signers = () => signersOf(program.data);
     const [first] = signers();
-    process.kill(Number(first), 'SIGKILL');
+    process.kill(first ?? 0, 'SIGKILL');
     const second = await eventually(async () => signers().find((pid) => pid !== first) ?? null, 'another signer');
     await eventually(async () => adminClient(pathsIn(program.data).adminSocket)('operator.list', {}), 'its answer');
     await program.kill();
     await eventually(async () => (signers().includes(second) ? null : true), 'the signer to end');
   });
+});
+
+describe('a signer that outlives its control plane', { timeout: PROGRAM_TIMEOUT_MS }, () => {
+  test('does not take the sockets of the next one with it', async () => {
+    await program.start();
+    const [old = 0] = signersOf(program.data);
+    process.kill(old, 'SIGSTOP');
+    await program.kill();
+    const again = program.start();
+    // Long enough for the next one to have bound its sockets, did it not wait.
+    await eventually(async () => (signersOf(program.data).length === 2 ? true : null), 'the next signer');
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    process.kill(old, 'SIGCONT');
+    await again;
+    await eventually(async () => (signersOf(program.data).length === 1 ? true : null), 'the old signer to end');
+    await registeredKey();
+  });
+});
+
+test('whoever reads the output of a control plane may go before it ends', { timeout: PROGRAM_TIMEOUT_MS }, async () => {
+  await program.start();
+  program.deafen();
+  expect(await program.stop()).toBe(0);
+  expect(program.stderr()).not.toContain('EPIPE');
 });
 
 describe('a start that cannot be', { timeout: PROGRAM_TIMEOUT_MS }, () => {
