@@ -4,13 +4,16 @@
 import { RECEIPT_GENESIS, type Receipt } from '../../protocol/receipt.ts';
 import type { Operation } from './operation.ts';
 
+/** Far more than a reset has; what a machine may make this history hold. */
+export const RECEIPTS_MAX = 64;
+
 export type Verdict =
   /** The next link of the chain. */
   | Readonly<{ verdict: 'next' }>
   /** Stored before, byte for byte: acknowledge it again. */
   | Readonly<{ verdict: 'duplicate' }>
   /** Not to be stored, with the reason; never acknowledged. */
-  | Readonly<{ verdict: 'refused'; reason: 'gap' | 'fork' | 'agent' | 'never_sent' | 'command' }>;
+  | Readonly<{ verdict: 'refused'; reason: 'gap' | 'fork' | 'agent' | 'never_sent' | 'command' | 'too_many' }>;
 
 /** `storedSha256` is the payload hash of the stored receipt of the same number, if there is one. */
 export function judgeReceipt(
@@ -26,6 +29,7 @@ export function judgeReceipt(
   if (operation.command === null) return { verdict: 'refused', reason: 'never_sent' };
   if (receipt.n !== (operation.chain?.n ?? 0) + 1) return { verdict: 'refused', reason: 'gap' };
   if (receipt.prev !== (operation.chain?.sha256 ?? RECEIPT_GENESIS)) return { verdict: 'refused', reason: 'fork' };
+  if (receipt.n > RECEIPTS_MAX) return { verdict: 'refused', reason: 'too_many' };
   if (!isAbout(operation, receipt)) return { verdict: 'refused', reason: 'command' };
   return { verdict: 'next' };
 }

@@ -1,6 +1,7 @@
 // One authenticated connection of one machine, and what was said on it. Everything here is lost with the connection; what
 // must last is in the store.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Conversation } from '../core/dispatch.ts';
 import type { Vm } from '../store/vms.ts';
 import type { AgentSocket } from './agent-socket.ts';
@@ -13,6 +14,10 @@ const UNANSWERED_PREPARE_MS = 20_000;
 /** Alarms that one connection may write into history; beyond it they are in the log alone. */
 const ALARMS_MAX = 20;
 
+/** Frames that one connection may say at once, and in each second after that; more are left waiting. */
+const FRAMES_AT_ONCE = 200;
+const FRAMES_PER_SECOND = 20;
+
 export class AgentSession implements Conversation {
   readonly vm: Vm;
   readonly socket: AgentSocket;
@@ -24,6 +29,8 @@ export class AgentSession implements Conversation {
   asked: { op: string; againAt: number } | null = null;
   #refusals = 0;
   #alarms = 0;
+  #allowance = FRAMES_AT_ONCE;
+  #allowanceAt = performance.now();
 
   constructor(vm: Vm, socket: AgentSocket) {
     this.vm = vm;
@@ -46,6 +53,16 @@ export class AgentSession implements Conversation {
   prepareAnswered(op: string): void {
     if (this.asked?.op === op) this.asked = { op, againAt: 0 };
     this.#refusals = 0;
+  }
+
+  /** Waits until one more frame may be taken: what a machine says costs room in the store. */
+  async allowance(): Promise<void> {
+    const now = performance.now();
+    const earned = ((now - this.#allowanceAt) * FRAMES_PER_SECOND) / 1_000;
+    this.#allowance = Math.min(FRAMES_AT_ONCE, this.#allowance + earned) - 1;
+    this.#allowanceAt = now;
+    // What a closed connection left behind is bounded, and nobody waits for it.
+    if (this.#allowance < 0 && this.socket.open) await sleep((-this.#allowance * 1_000) / FRAMES_PER_SECOND);
   }
 
   /** Whether one more alarm may be written. */

@@ -80,6 +80,7 @@ export class Gateway {
     await this.#enter(session);
     try {
       for (let frame = await socket.next(); frame; frame = await socket.next()) {
+        await session.allowance();
         await this.#intake.take(session, frame);
         if (frame.t !== 'heartbeat' && frame.t !== 'facts') this.nudge(session.vm.id);
       }

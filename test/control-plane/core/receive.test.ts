@@ -1,7 +1,7 @@
 // Which receipts are the next of their operation.
 
 import { describe, expect, test } from 'vitest';
-import { judgeReceipt } from '../../../control-plane/core/receive.ts';
+import { judgeReceipt, RECEIPTS_MAX } from '../../../control-plane/core/receive.ts';
 import { approvedOf, CN, receiptOf, sentOf, shaOf, T0 } from './samples.ts';
 
 const OTHER = `D${'A'.repeat(42)}`;
@@ -25,6 +25,14 @@ describe('a receipt', () => {
   test('that continues another chain is a fork', () => {
     const receipt = receiptOf(2, 'PASSWORD_SET', { prev: OTHER });
     expect(judgeReceipt(chained, receipt, shaOf(2), null)).toMatchObject({ reason: 'fork' });
+  });
+
+  test('beyond what any reset has is not taken: a machine cannot fill the history', () => {
+    const chain = { n: RECEIPTS_MAX, sha256: shaOf(RECEIPTS_MAX), at: 0 };
+    const receipt = receiptOf(RECEIPTS_MAX + 1, 'REBOOTING');
+    expect(judgeReceipt(sentOf({ state: 'REBOOTING', chain }), receipt, shaOf(1), null)).toMatchObject({
+      reason: 'too_many',
+    });
   });
 
   test('of another agent, or for a command that was never sent, is not taken', () => {

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { signingKeyFromSeed } from '../../../protocol/keys.ts';
@@ -139,6 +140,16 @@ describe('a frame', () => {
     await world.eventually(async () => ((await world.vmOf(agent)).online ? null : true), 'the machine to be offline');
     expect((await world.events(id)).map(({ type }) => type)).not.toContain('vm.facts');
   });
+});
+
+test('a machine that talks without end is listened to at a bounded rate', async () => {
+  const agent = await world.machine();
+  for (let count = 0; count < 600; count += 1) agent.wire.send({ t: 'facts', facts: agent.facts(`h${count}`) });
+  const told = async () => (await world.events()).filter(({ type }) => type === 'vm.facts').length;
+  await world.eventually(async () => ((await told()) >= 190 ? true : null), 'the first of them');
+  await sleep(2_000);
+  expect(await told()).toBeLessThan(300);
+  expect((await world.vmOf(agent)).online).toBe(true);
 });
 
 describe('the door', () => {
