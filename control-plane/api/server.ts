@@ -22,7 +22,10 @@ const BODY_BYTES_MAX = FRAME_BYTES_MAX;
 const REQUEST_TIMEOUT_MS = 30_000;
 
 export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<FastifyInstance> {
-  const app = fastify(serverOptions(tls)) as FastifyInstance;
+  // An address that does not decode never reaches a route, nor the error handler.
+  const frameworkErrors: FastifyServerOptions['frameworkErrors'] = (error, request, reply) =>
+    void sendProblem(parts.log, error, request, reply as never);
+  const app = fastify({ ...serverOptions(tls), frameworkErrors }) as FastifyInstance;
   app.server.headersTimeout = HANDSHAKE_TIMEOUT_MS;
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);

@@ -114,6 +114,13 @@ describe('a request', () => {
     expect((await world.ask('GET', '/healthz')).status).toBe(200);
   });
 
+  test('whose address does not decode is a problem like any other, and is not quoted', async () => {
+    const { status, body, headers } = await world.ask('GET', '/v1/vms/%zzsecret');
+    expect([status, body['code']]).toEqual([400, 'REQUEST_INVALID']);
+    expect(headers.get('content-type')).toContain('application/problem+json');
+    expect(JSON.stringify(body)).not.toContain('secret');
+  });
+
   test('is answered so that nobody stores or frames it', async () => {
     for (const path of ['/healthz', '/v1/vms', '/v1/nothing']) {
       const { headers } = await world.ask('GET', path);
