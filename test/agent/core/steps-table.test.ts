@@ -84,10 +84,17 @@ describe('the table', () => {
       { do: 'end', state: 'CANCELLED', code: 'CANCELLED' },
     ],
     [
-      'cancelled after the account',
-      at('PASSWORD_SET'),
+      'cancelled after the account alone',
+      at('PASSWORD_SET', { work: work({ vnc: null }) }),
       { ...holding, cancelled: true },
       { do: 'end', state: 'PARTIAL', code: 'REBOOT_CANCELLED' },
+    ],
+    ['cancelled between the two', at('PASSWORD_SET'), { ...holding, cancelled: true }, { do: 'set_vnc' }],
+    [
+      'cancelled and left between the two',
+      at('PASSWORD_SET'),
+      { ...alone, cancelled: true },
+      { do: 'end', state: 'PARTIAL', code: 'INTERRUPTED' },
     ],
     [
       'cancelled before the reboot',

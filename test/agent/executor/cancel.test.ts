@@ -65,6 +65,26 @@ describe('cancel', () => {
     expect(guest.machine.faults.calls).not.toContain('power.reboot');
   });
 
+  test('between the two secrets stops only the reboot: both are set', async () => {
+    const guest = makeGuest();
+    const { accepts } = guest.parts.accounts;
+    const { conversation, ready } = await guest.prepare();
+    const token = await cancelOrder(ready);
+    const before = guest.vnc.source;
+    const accounts = {
+      ...guest.parts.accounts,
+      accepts: async (...args: Parameters<typeof accepts>) => {
+        await guest.parts.cancels.put(token);
+        return accepts(...args);
+      },
+    };
+    Object.assign(guest.parts, { accounts });
+    conversation.send({ t: 'execute', token: await order(ready) });
+    await conversation.over;
+    expect(lastOf(await guest.receipts())).toEqual(['PARTIAL', 'REBOOT_CANCELLED']);
+    expect([changes(guest), guest.vnc.source === before]).toEqual([1, false]);
+  });
+
   test('left behind before a crash is obeyed by the process that takes the operation up', async () => {
     const guest = makeGuest();
     const { conversation, ready } = await guest.prepare();
