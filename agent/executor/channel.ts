@@ -66,10 +66,11 @@ export class Channel {
     }
   }
 
-  /** Sends what is left and ends the connection. */
+  /** Sends what is left and ends the connection. A link that went away in this moment is waited for by nobody. */
   async end(): Promise<void> {
     this.send({ t: 'end' });
     await new Promise<void>((resolve) => {
+      this.#socket.once('close', () => resolve());
       this.#socket.end(() => resolve());
       if (this.#gone) resolve();
     });

@@ -107,6 +107,15 @@ describe('answers', () => {
     expect(await channel.next()).toBeNull();
   });
 
+  test('to a link that goes away in the same moment are dropped, and the end is not waited for', async () => {
+    const { near, far, channel } = open();
+    near.destroy();
+    far.destroy();
+    channel.send({ t: 'refused', op: null, code: 'BUSY' });
+    await channel.end();
+    expect(far.destroyed).toBe(true);
+  });
+
   test('to a link that failed are dropped without harm', async () => {
     const { far, channel } = open();
     far.destroy(new Error('reset'));
