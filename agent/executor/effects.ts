@@ -84,6 +84,8 @@ export async function setAccount({ parts, recorder, op, holding }: Bench): Promi
   }
   const doubt = await doubtOf(accounts, account, secret);
   mark(parts, op, 'proven');
+  // Where it could not be told what the program did, the entry may be one that the next power cut takes back.
+  if ('code' in set && set.code === 'VERIFY_FAILED') return end('PARTIAL', 'VERIFY_FAILED', set.details);
   if (doubt) return end('PARTIAL', 'VERIFY_FAILED', doubt);
   if (changed.length > 1 || entry === undefined) return end('PARTIAL', 'VERIFY_FAILED', { reason: 'others_changed' });
   const verified = { ...verifiedSoFar(recorder.operation(op)), account: true };

@@ -84,6 +84,16 @@ describe('the account', () => {
     expect(lastOf(await executeAndBoot(guest))).toEqual(['DONE', null]);
   });
 
+  test('a program of which it cannot be told what it did is VERIFY_FAILED, whatever the entry says now', async () => {
+    const guest = makeGuest();
+    const how = new Failure('VERIFY_FAILED', { reason: 'sync' });
+    guest.machine.faults.plan({ call: 'accounts.setPassword', nth: 1, when: 'after', how });
+    await execute(guest);
+    const receipts = await guest.receipts();
+    expect(lastOf(receipts)).toEqual(['PARTIAL', 'VERIFY_FAILED']);
+    expect(receipts.at(-1)?.detail.verified?.account).not.toBe(true);
+  });
+
   test('another account that changed meanwhile is VERIFY_FAILED, and the machine is not rebooted', async () => {
     const guest = makeGuest();
     guest.machine.accounts.set('eve', { uid: 1001, password: null, state: 'no_password', changes: 0 });
