@@ -142,7 +142,10 @@ async function refuse(
     await recorder.append({ kind: 'refused', op, code, cmdSha256, receipt });
     channel.send({ t: 'receipt', token: receipt.token });
   } catch (error) {
-    parts.log.error({ op, code: refusalOf(error).code }, 'the refusal could not be journaled');
+    const why = refusalOf(error).code;
+    parts.log.error({ op, code: why }, 'the refusal could not be journaled');
+    // A writer that broke may have left a line behind, be it the acceptance: nothing is signed that could contradict it.
+    if (recorder && why === 'JOURNAL_UNSAFE') return channel.send({ t: 'refused', op, code });
     const receipt = await signReceipt(signatory(parts, boot), op, [], statement);
     channel.send({ t: 'receipt', token: receipt.token });
   } finally {
