@@ -45,10 +45,17 @@ export type Wishes = Readonly<{
   command?: Partial<Command>;
   key?: SigningKey;
   typ?: TokenType;
+  /** To whom generated secrets are sealed; the operator's own key by default. */
+  recipient?: SealingKey;
 }>;
 
-async function sourceOf(slot: Slot, wished: Wished, ready: Ready): Promise<{ source: SecretSource; sealed?: string }> {
-  if (wished === 'generated') return { source: { mode: 'generated', recipient_jwk: operatorKey.jwk } };
+async function sourceOf(
+  slot: Slot,
+  wished: Wished,
+  ready: Ready,
+  recipient: SealingKey,
+): Promise<{ source: SecretSource; sealed?: string }> {
+  if (wished === 'generated') return { source: { mode: 'generated', recipient_jwk: recipient.jwk } };
   const context = { op: ready.op, agent: ready.agent, dir: 'to-agent', slot, ...wished.context } as const;
   const sealed =
     wished.sealed ?? (await sealSecret(Secret.ofText(wished.typed), context, wished.key?.jwk ?? ready.seal, fresh));
@@ -57,9 +64,9 @@ async function sourceOf(slot: Slot, wished: Wished, ready: Ready): Promise<{ sou
 
 /** A signed command for this `ready`: by default a reset of both secrets, generated, at once. */
 export async function order(ready: Ready, wishes: Wishes = {}): Promise<string> {
-  const { account = 'generated', vnc = 'generated' } = wishes;
-  const forAccount = account && (await sourceOf('account', account, ready));
-  const forVnc = vnc && (await sourceOf('vnc', vnc, ready));
+  const { account = 'generated', vnc = 'generated', recipient = operatorKey } = wishes;
+  const forAccount = account && (await sourceOf('account', account, ready, recipient));
+  const forVnc = vnc && (await sourceOf('vnc', vnc, ready, recipient));
   const intent = {
     v: 1,
     op: ready.op,
@@ -140,10 +147,14 @@ export const ackOf = (op: string, n: number, key: SigningKey = keys.session, age
   signToken('lk-ack+jws', { v: 1, agent, op, n }, key);
 
 /** What the operator opens from the receipts; `undefined` where nothing was sealed for that slot. */
-export async function collected(receipts: readonly Receipt[], slot: Slot): Promise<string | undefined> {
+export async function collected(
+  receipts: readonly Receipt[],
+  slot: Slot,
+  key: SealingKey = operatorKey,
+): Promise<string | undefined> {
   const found = receipts.find(({ sealed }) => sealed?.[slot]);
   const sealed = found?.sealed?.[slot];
   if (!found || !sealed) return undefined;
   const context = { op: found.op, agent: AGENT, dir: 'to-operator', slot } as const;
-  return (await openSecret(sealed, context, operatorKey)).reveal();
+  return (await openSecret(sealed, context, key)).reveal();
 }

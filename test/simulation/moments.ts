@@ -1,0 +1,43 @@
+// What must hold in the very moment: before a secret changes, when a reboot is asked for, and when something is said.
+
+import type { Answer } from '../../agent/executor/channel.ts';
+import type { Receipt } from '../../protocol/receipt.ts';
+import type { Slot } from '../../protocol/seal.ts';
+import { payloadOf } from '../../protocol/token.ts';
+import { REBOOT_PATIENCE_MS } from './ports.ts';
+import type { World } from './world.ts';
+
+/** Announced durably, at most once, and with a generated secret already sealed in a durable receipt. */
+export function complaintsOfChange(
+  { operation, machine, scenario, typed }: World,
+  slot: Slot,
+  secret: string,
+): string[] {
+  const wish = scenario.order[slot];
+  const sealed = operation?.receipts.some(({ token }) => (payloadOf(token) as Receipt).sealed?.[slot] !== undefined);
+  return [
+    ...(operation?.begun?.effect === slot ? [] : [`the ${slot} secret is set before its beginning is durable`]),
+    ...(wish === 'generated' && !sealed ? [`a generated ${slot} secret is set before it is sealed`] : []),
+    ...(wish === 'typed' && secret !== typed[slot] ? [`another ${slot} secret is set than was typed`] : []),
+    ...(wish === null ? [`a ${slot} secret is set that nobody asked for`] : []),
+    ...(machine.changes.some((change) => change.slot === slot) ? [`the ${slot} secret is set twice`] : []),
+  ];
+}
+
+/** Its receipt is durable, and the one before it in this boot had its time. */
+export function complaintsOfReboot({ operation, machine }: World): string[] {
+  const sinceMs = machine.rebootAskedAtMs === null ? Number.POSITIVE_INFINITY : machine.nowMs - machine.rebootAskedAtMs;
+  return [
+    ...(operation?.state === 'REBOOTING' ? [] : [`a reboot is asked for in ${operation?.state}`]),
+    ...(operation?.rebootAskedIn === machine.bootId ? [] : ['a reboot is asked for in a boot that is not recorded']),
+    ...(sinceMs < REBOOT_PATIENCE_MS ? ['a reboot is asked for twice in one boot without being swallowed'] : []),
+  ];
+}
+
+/** A receipt is said when it is in the journal, but for the refusal of what was never accepted. */
+export function complaintsOfAnswer({ machine, operation }: World, answer: Answer): string[] {
+  if (answer.t !== 'receipt' || machine.journal.includes(answer.token)) return [];
+  const { state, n } = payloadOf(answer.token) as Receipt;
+  if (state === 'REFUSED' && n === 1 && operation === undefined) return [];
+  return [`the receipt ${n} ${state} is said and not in the journal, which says ${operation?.state ?? 'nothing'}`];
+}
