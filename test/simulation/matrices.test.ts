@@ -2,15 +2,7 @@
 // the rest of the process and for ever, and, for every such point, a second blow at every point of what follows.
 
 import { describe, expect, test } from 'vitest';
-import {
-  type Blow,
-  type Episode,
-  failures,
-  type Scenario,
-  type SecretWish,
-  scenarioOf,
-  type When,
-} from './scenario.ts';
+import { type Blow, failures, type SecretWish, scenarioOf, type When } from './scenario.ts';
 import { judge } from './truth.ts';
 import { World } from './world.ts';
 
@@ -24,13 +16,16 @@ const kinds: Kind[] = [
 
 type Played = Readonly<{ world: World; end: string }>;
 
-async function play(kind: Kind, ...blows: readonly (Blow | null)[]): Promise<Played> {
-  const episodes: Partial<Episode>[] = blows.map((blow) => ({ blow }));
-  const scenario: Scenario = scenarioOf({ order: { account: kind[0], vnc: kind[1] }, episodes });
+async function strike(wishes: Parameters<typeof scenarioOf>[0]): Promise<Played> {
+  const scenario = scenarioOf(wishes);
   const world = new World(scenario);
   const { end, broken } = await judge(world);
   expect(broken, JSON.stringify(scenario)).toEqual([]);
   return { world, end };
+}
+
+function play([account, vnc]: Kind, ...blows: readonly (Blow | null)[]): Promise<Played> {
+  return strike({ order: { account, vnc }, episodes: blows.map((blow) => ({ blow })) });
 }
 
 /** The calls of the process that accepts, up to the reboot. */
@@ -45,7 +40,7 @@ describe.each(kinds)('account %s, VNC %s', (...kind) => {
     expect((await play(kind)).end).toBe('DONE null');
   });
 
-  test.each(['kill', 'power_cut', 'defect'] as const)('%s at every call, before, during and after it', async (how) => {
+  test.each(['kill', 'power_cut'] as const)('%s at every call, before, during and after it', async (how) => {
     const calls = await callsOf(kind);
     expect(calls.length).toBeGreaterThan(20);
     const ends = new Set<string>();
@@ -69,6 +64,26 @@ describe.each(kinds)('account %s, VNC %s', (...kind) => {
       }
     }
   });
+});
+
+test('a defect at every call ends the process, and the next one ends the operation', async () => {
+  const kind: Kind = ['generated', 'generated'];
+  for (const nth of (await callsOf(kind)).keys()) {
+    for (const when of ['before', 'during'] satisfies When[]) await play(kind, { nth: nth + 1, when, how: 'defect' });
+  }
+});
+
+test('the power cut at every call of a VNC reset, and the server not there after the boot', async () => {
+  const calls = await callsOf([null, 'generated']);
+  for (const nth of calls.keys()) {
+    for (const when of ['before', 'during', 'after'] satisfies When[]) {
+      await strike({
+        order: { account: null },
+        machine: { atBoot: 'vnc_gone' },
+        episodes: [{ blow: { nth: nth + 1, when, how: 'power_cut' } }],
+      });
+    }
+  }
 });
 
 /** Enough calls for what takes an operation up from anywhere and brings it to its end. */

@@ -162,7 +162,7 @@ export function drawScenario(seed: number): Scenario {
         ]),
     denies: chance.oneIn(40),
     bootOverride: chance.oneIn(25),
-    swallows: chance.oneIn(4) ? chance.int(5) : 0,
+    swallows: chance.oneIn(4) ? chance.pick([1, 2, 3, 99]) : 0,
     shutdownMs: chance.pick([0, 0, 0, 5_000, 119_000, 130_000]),
     atBoot: chance.oneIn(4)
       ? chance.pick(['account_changed', 'vnc_changed', 'vnc_gone', 'other_init', 'other_root', 'nextroot'])

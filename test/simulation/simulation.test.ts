@@ -9,7 +9,7 @@ import { World } from './world.ts';
 const FIRST_SEED = 20_000;
 const SEEDS = 400;
 /** Seeds that once found something, as long as scenarios are drawn as they are; what they found follows by hand below. */
-const kept = [81, 219, 266, 304, 1077, 1387, 3124, 5317];
+const kept = [219, 266, 304, 1077, 1387, 3124, 3344, 5317];
 
 async function complaintsOf(scenario: ReturnType<typeof drawScenario>) {
   const world = new World(scenario);

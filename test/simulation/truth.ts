@@ -109,10 +109,8 @@ async function handOver(world: World, receipts: readonly Receipt[]): Promise<str
   if (unacknowledged(readLedger(world.entries)).length > 0) wrong.push('a receipt stays unacknowledged');
   const prepared = await world.run({ t: 'prepare', op: OP, account: null });
   if (!prepared.heard.some(({ t }) => t === 'ready')) wrong.push('the machine takes no new order');
-  if (world.command) {
-    const again = await world.run({ t: 'execute', token: world.command });
-    if (!again.heard.some(({ t }) => t === 'refused')) wrong.push('the old command is not refused');
-  }
+  if (world.command) await world.run({ t: 'execute', token: world.command });
+  if (receipts.length > 0) await world.replay();
   const after = JSON.stringify([world.machine.changes, world.operation?.receipts.length ?? 0]);
   if (before !== after) wrong.push('the old command had an effect');
   return wrong;

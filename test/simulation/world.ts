@@ -132,6 +132,16 @@ export class World implements Surroundings {
     return this.#one((request as { t: string }).t, request, false);
   }
 
+  /** The command that was sent once, sent again to a process that waits for one of that operation. */
+  async replay(): Promise<void> {
+    const process = this.#start('replay', false);
+    process.send({ t: 'prepare', op: OP, account: null });
+    await process.answer('ready');
+    if (this.command) process.send({ t: 'execute', token: this.command });
+    process.finish();
+    await this.#end(process);
+  }
+
   async acknowledge(n: number): Promise<void> {
     await this.run({ t: 'ack', token: await ackOf(OP, n) });
   }
