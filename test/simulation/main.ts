@@ -22,7 +22,7 @@ for (let seed = first; seed < first + count; seed += 1) {
   const { end, broken } = await judge(world);
   ends.set(end, (ends.get(end) ?? 0) + 1);
   if (broken.length === 0) {
-    if (values.trace || count === 1) console.log([`seed ${seed}: ${end}`, ...world.trace].join('\n'));
+    if (values.trace || count === 1) console.log([`seed ${seed}: ${end}`, ...shortened(world.trace)].join('\n'));
     continue;
   }
   failed += 1;
@@ -31,8 +31,19 @@ for (let seed = first; seed < first + count; seed += 1) {
   const verdict = await judge(again);
   console.log(`seed ${seed} breaks:\n  ${broken.join('\n  ')}`);
   console.log(`as small as it goes: ${JSON.stringify(small)}\n  ${verdict.end}: ${verdict.broken.join('\n  ')}`);
-  console.log(again.trace.join('\n'));
+  console.log(shortened(again.trace).join('\n'));
   if (failed >= 5) break;
 }
 for (const [end, times] of [...ends].sort()) console.log(`${String(times).padStart(6)} ${end}`);
 process.exitCode = failed > 0 ? 1 : 0;
+
+/** A wait is many calls of the same kind: the first of them, and how many followed. */
+function shortened(trace: readonly string[]): string[] {
+  const kinds = trace.map((line) => line.replace(/\d+ /, ''));
+  return trace.flatMap((line, at) => {
+    if (kinds[at] === kinds[at - 1]) return [];
+    const next = kinds.findIndex((kind, later) => later > at && kind !== kinds[at]);
+    const more = (next < 0 ? trace.length : next) - at - 1;
+    return [more > 0 ? `${line}, and ${more} more` : line];
+  });
+}

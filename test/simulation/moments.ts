@@ -16,11 +16,12 @@ type Scene = Readonly<{
   machine: SimulatedMachine;
   scenario: Scenario;
   typed: Readonly<Record<Slot, string>>;
+  cancelledInGrace: boolean;
 }>;
 
 /** Announced durably, at most once, and with a generated secret already sealed in a durable receipt. */
 export function complaintsOfChange(
-  { operation, machine, scenario, typed }: Scene,
+  { operation, machine, scenario, typed, cancelledInGrace }: Scene,
   slot: Slot,
   secret: string,
 ): string[] {
@@ -30,6 +31,7 @@ export function complaintsOfChange(
     ...(operation?.begun?.effect === slot ? [] : [`the ${slot} secret is set before its beginning is durable`]),
     ...(wish === 'generated' && !sealed ? [`a generated ${slot} secret is set before it is sealed`] : []),
     ...(wish === 'typed' && secret !== typed[slot] ? [`another ${slot} secret is set than was typed`] : []),
+    ...(cancelledInGrace ? [`the ${slot} secret is set after a cancel in the grace period`] : []),
     ...(wish === null ? [`a ${slot} secret is set that nobody asked for`] : []),
     ...(machine.changes.some((change) => change.slot === slot) ? [`the ${slot} secret is set twice`] : []),
   ];

@@ -10,20 +10,13 @@ import type { Ready } from '../../protocol/session.ts';
 import { payloadOf } from '../../protocol/token.ts';
 import { ackOf, cancelOrder, order, type Wished } from '../agent/executor/orders.ts';
 import { OP, seal } from '../protocol/samples.ts';
+import { Blows } from './blows.ts';
 import { Chance } from './chance.ts';
 import { draw, SimulatedMachine } from './machine.ts';
 import { complaintsOfAnswer, complaintsOfChange, complaintsOfReboot } from './moments.ts';
 import { type Site, simulatedParts } from './ports.ts';
 import { PlantedDefect, SimulatedProcess, type Surroundings, settle, type Verdict } from './process.ts';
-import {
-  type Blow,
-  type Episode,
-  failures,
-  type Happening,
-  quiet,
-  type Scenario,
-  type SecretWish,
-} from './scenario.ts';
+import { type Episode, type Happening, quiet, type Scenario, type SecretWish } from './scenario.ts';
 
 /** More processes than this without an end, with nothing going wrong any more, are a machine that is stuck. */
 const RESTARTS_MAX = 8;
@@ -31,8 +24,6 @@ const OTHER_OP = `op_${'0'.repeat(25)}7`;
 
 /** To whom generated secrets are sealed: a key made from plain counting. */
 export const operator = seal;
-
-type Planned = { readonly blow: Blow; seen: number };
 
 export class World implements Surroundings {
   readonly scenario: Scenario;
@@ -47,11 +38,13 @@ export class World implements Surroundings {
   readonly typed: Readonly<Record<Slot, string>>;
   /** The evidence could not be read at some time: a cautious end is allowed then. */
   blinded = false;
+  /** A cancel was taken while the grace period ran. */
+  cancelledInGrace = false;
   command: string | undefined;
   readonly #site: Site;
   readonly #live = new Set<SimulatedProcess>();
   #ready: Ready | undefined;
-  #planned: Planned[] = [];
+  readonly #blows: Blows;
   #happenings: Happening[] = [];
   #lineStart = 0;
   #started = 0;
@@ -59,6 +52,7 @@ export class World implements Surroundings {
   constructor(scenario: Scenario) {
     this.scenario = scenario;
     this.chance = new Chance(scenario.seed ^ 0x5eed);
+    this.#blows = new Blows(this.chance);
     this.machine = new SimulatedMachine(scenario.machine, this.chance);
     this.typed = { account: draw(this.chance, 20), vnc: draw(this.chance, 8) };
     this.#site = {
@@ -96,12 +90,12 @@ export class World implements Surroundings {
     await this.playEpisodes();
     await this.#runOut();
     // A disk that stays full or broken is repaired in the end; nothing can be written down before.
-    if (this.open && this.#planned.some(({ blow }) => blow.call?.startsWith('journal.'))) {
+    if (this.open && this.#blows.strikeJournal) {
       this.note('the journal can be written again');
-      this.#planned = [];
+      this.#blows.clear();
       await this.#runOut();
     }
-    this.#planned = [];
+    this.#blows.clear();
     if (this.open) this.broken.push(`the operation stays ${this.operation?.state}`);
   }
 
@@ -177,8 +171,7 @@ export class World implements Surroundings {
   }
 
   #plan({ blow, happenings }: Episode): void {
-    this.#planned = this.#planned.filter((planned) => planned.blow.stretch === 'ever');
-    if (blow) this.#planned.push({ blow, seen: 0 });
+    this.#blows.plan(blow);
     this.#happenings = [...happenings];
   }
 
@@ -215,22 +208,7 @@ export class World implements Surroundings {
 
   verdict(process: SimulatedProcess, call: string): Verdict | undefined {
     if (call === 'journal.append') this.#lineStart = this.machine.journal.length;
-    if (!process.main) return undefined;
-    let due: Verdict | undefined;
-    for (const planned of this.#planned) {
-      const { blow } = planned;
-      if (blow.call !== undefined && blow.call !== call) continue;
-      planned.seen += 1;
-      if (blow.stretch && blow.stretch !== 'once' ? planned.seen < blow.nth : planned.seen !== blow.nth) continue;
-      due ??= this.#verdictOf(blow, call);
-    }
-    return due;
-  }
-
-  #verdictOf({ when, how }: Blow, call: string): Verdict | undefined {
-    if (how !== 'fail') return { when, how };
-    const choices = failures[call]?.[when === 'before' ? 'before' : 'after'];
-    return choices && { when, how: new Failure(this.chance.pick(choices), { reason: 'planted' }) };
+    return process.main ? this.#blows.due(call) : undefined;
   }
 
   async called(process: SimulatedProcess, call: string): Promise<void> {
@@ -238,7 +216,7 @@ export class World implements Surroundings {
     if (!process.main || call.startsWith('journal.')) return;
     const due = this.#happenings.filter(({ at }) => at <= process.calls);
     this.#happenings = this.#happenings.filter(({ at }) => at > process.calls);
-    for (const { what } of due) if (!process.dead) await this.#happen(process, what);
+    for (const { what } of due) if (!process.dead) await this.#happen(process, what, call);
   }
 
   struck(process: SimulatedProcess, call: string, { when, how }: Verdict): void {
@@ -270,10 +248,13 @@ export class World implements Surroundings {
     act();
   }
 
-  async #happen(process: SimulatedProcess, what: Happening['what']): Promise<void> {
+  async #happen(process: SimulatedProcess, what: Happening['what'], call: string): Promise<void> {
     this.note(`    meanwhile: ${what}`);
     if (what === 'disconnect') process.disconnect();
-    if (what === 'cancel') await this.#cancel();
+    if (what === 'cancel') {
+      const taken = await this.#cancel();
+      this.cancelledInGrace ||= taken && call === 'clock.sleep' && this.operation?.state === 'WAITING';
+    }
     if (what === 'receipts' || what === 'resume') await this.run({ t: what });
     if (what === 'prepare') await this.run({ t: 'prepare', op: OTHER_OP, account: null });
     if (what === 'ack_process') await this.acknowledge(this.#someReceipt());
@@ -281,8 +262,11 @@ export class World implements Surroundings {
     if (what === 'ack' && process.listening) await this.#acknowledgeTo(process);
   }
 
-  async #cancel(): Promise<void> {
-    if (this.#ready) await this.run({ t: 'cancel', token: await cancelOrder(this.#ready) });
+  /** Whether it was taken. */
+  async #cancel(): Promise<boolean> {
+    if (!this.#ready) return false;
+    const { heard } = await this.run({ t: 'cancel', token: await cancelOrder(this.#ready) });
+    return heard.some(({ t }) => t === 'end') && !heard.some(({ t }) => t === 'refused');
   }
 
   /** Tells the process at work and waits until it has taken it, so that the order of things is the same each time. */
