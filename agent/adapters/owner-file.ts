@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { Failure } from '../../protocol/failure.ts';
 import { errnoOf } from './errno.ts';
 
-/** A password file has 8 or 16 bytes; one that is much larger is something else and must not be replaced. */
-const CONTENT_BYTES_MAX = 64;
+/** The largest file of any format; which are too large for the server at hand is said by `password-format.ts`. */
+const CONTENT_BYTES_MAX = 4_096;
 const WRITE_TIMEOUT_MS = 10_000;
 const OTHERS_WRITE = 0o022;
 

@@ -3,11 +3,15 @@
 import { posix } from 'node:path';
 import { PASSWORD_BYTES_MAX, VNCAUTH_BYTES } from '../../protocol/limits.ts';
 import type { VncKind } from '../ports/vnc.ts';
+import { parsePort, portOfDisplay } from './vnc-process.ts';
 
 /** `rfbauth` is another name of the parameter, and `passwd` is the wrapper's. */
 const PASSWORD_FILE = ['passwordfile', 'rfbauth', 'passwd'];
 /** The types whose password is an account's; all others that need one read the password file. */
 const ACCOUNT_TYPES = ['plain', 'tlsplain', 'x509plain'];
+/** These ask for an account's password only where the server is told to ask for a user's name as well. */
+const RSA_TYPES = ['ra2', 'ra2ne', 'ra2_256', 'ra2ne_256'];
+const OFF = ['0', 'off', 'false', 'no'];
 
 export type TigervncArguments = Readonly<{
   /** As written: it may be relative to the server's working folder. */
@@ -22,14 +26,19 @@ export type TigervncArguments = Readonly<{
 
 export function parseTigervncArguments(argv: readonly string[]): TigervncArguments {
   const given = parametersOf(argv);
-  const types = (given.get('securitytypes') ?? '').split(',').filter((type) => type !== '');
-  const byAccount = types.length > 0 && types.every((type) => ACCOUNT_TYPES.includes(type.toLowerCase()));
+  const types = (given.get('securitytypes') ?? '')
+    .toLowerCase()
+    .split(',')
+    .filter((type) => type !== '');
+  const asking = asksForUser(given.get('requireusername')) ? [...ACCOUNT_TYPES, ...RSA_TYPES] : ACCOUNT_TYPES;
+  // One type that reads the password file is a door that the file opens.
+  const byAccount = types.length > 0 && types.every((type) => asking.includes(type));
   return {
     passwordFile: PASSWORD_FILE.map((name) => given.get(name)).find((value) => value !== undefined && value !== ''),
     inline: (given.get('password') ?? '') !== '',
     kind: byAccount ? 'account' : 'vncauth',
     effective: byAccount ? PASSWORD_BYTES_MAX : VNCAUTH_BYTES,
-    port: portOf(given.get('rfbport')) ?? portOfDisplay(argv),
+    port: parsePort(given.get('rfbport')) ?? portOfDisplay(argv),
   };
 }
 
@@ -50,12 +59,7 @@ function parametersOf(argv: readonly string[]): ReadonlyMap<string, string> {
   return given;
 }
 
-function portOf(text: string | undefined): number | undefined {
-  const port = Number(text ?? '');
-  return Number.isInteger(port) && port > 0 && port <= 65_535 ? port : undefined;
-}
-
-function portOfDisplay(argv: readonly string[]): number | undefined {
-  const display = argv.slice(1).find((argument) => /^:[0-9]{1,4}$/.test(argument));
-  return display === undefined ? undefined : 5900 + Number(display.slice(1));
+/** The bare name turns a switch on, whatever comes after it. */
+function asksForUser(value: string | undefined): boolean {
+  return value !== undefined && !OFF.includes(value.toLowerCase());
 }

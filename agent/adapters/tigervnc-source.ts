@@ -1,12 +1,11 @@
 // Which password file a TigerVNC server will read at its next start, where the running one reads a copy. Reads
 // configuration that is Perl as text and never evaluates it: what it cannot understand is "cannot be told".
 
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { errnoOf } from './errno.ts';
+import { readSmall } from './small-file.ts';
 import { parseTigervncArguments } from './tigervnc-arguments.ts';
 
-const CONFIG_BYTES_MAX = 65_536;
 const ASSIGNMENT = /^\s*\$vncPasswdFile\s*=\s*(["'])(\$ENV\{HOME\}(?=\/))?([^"'$@\\]*)\1\s*;\s*(?:#.*)?$/;
 /** The settings that decide the file, wherever they stand in a line. */
 const DECIDES = /vncPasswdFile|vncUserDir/;
@@ -52,9 +51,22 @@ export function findWrapperSource(question: SourceQuestion): string | null {
   return said.at(-1) ?? findHomeFile(question);
 }
 
+/**
+ * What a server reads that is told no file. Which of the two places that is depends on its version: the older one's,
+ * where a file lies in both or in none.
+ */
+export function findDefaultFile(home: string): string {
+  const [older, newer] = homeFiles(home);
+  return existsSync(newer) && !existsSync(older) ? newer : older;
+}
+
+function homeFiles(home: string): readonly [older: string, newer: string] {
+  return [join(home, '.vnc', 'passwd'), join(home, '.config', 'tigervnc', 'passwd')];
+}
+
 /** Both places of a user's own file are in use; where both exist, the one that the running copy was made from. */
 function findHomeFile({ home, liveContent }: SourceQuestion): string | null {
-  const present = [join(home, '.vnc', 'passwd'), join(home, '.config', 'tigervnc', 'passwd')].flatMap((path) => {
+  const present = homeFiles(home).flatMap((path) => {
     const content = readSmall(path);
     return content === undefined ? [] : [{ path, content }];
   });
@@ -69,24 +81,5 @@ function readConfig(path: string, home: string): ConfiguredFile {
     return content === undefined ? undefined : parseWrapperConfig(content.toString('utf8'), home);
   } catch {
     return null;
-  }
-}
-
-/** A small regular file that anyone may have put there; `undefined` where there is none. */
-function readSmall(path: string): Buffer | undefined {
-  let fd: number;
-  try {
-    // Non-blocking: a pipe in its place must not hold the program up.
-    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return undefined;
-    throw error;
-  }
-  try {
-    const { size } = fstatSync(fd);
-    if (!fstatSync(fd).isFile() || size > CONFIG_BYTES_MAX) throw new Error('not a small regular file');
-    return readFileSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }

@@ -34,9 +34,11 @@ export type VncVerdict = Readonly<{ verdict: 'accepted' | 'rejected' | 'unknown'
  * - `list` gives the servers that run now. It never changes or connects to anything and never uses up a server's
  *   tolerance for failed logins.
  * - `setPassword` is for kind `vncauth` (else `VNC_FAILED`, reason `account_kind`). It writes every file that matters now
- *   and after the next start, as its owner, by rename, synced. It throws `VNC_FAILED` (with `reason`) and then has left
- *   all files as they were. The secret's first 8 bytes must differ from those in force (reason `unchanged`).
- * - `probe` does one handshake on loopback and no more, from an address of its own, and never starts a session.
+ *   and after the next start, as its owner, by rename, synced; whether the running server obeys is for `probe` to say. It
+ *   throws `VNC_FAILED` (with `reason`) and then has left all files as they were. The secret's first 8 bytes must differ
+ *   from those stored (reason `unchanged`).
+ * - `probe` does one handshake on loopback and no more, from an address of its own, and never starts a session. Where the
+ *   server hears from the usual address alone, and counts no failures, it comes from there.
  * - `probeStored` does the same with the secret read back from the source file; `unknown` where it cannot be read back.
  * - `files` gives the credential's files with their present hashes; a file that is not there is left out, and one that
  *   is not its owner's alone is `VNC_FAILED`. `source` comes from the record, so it is given also while the server does

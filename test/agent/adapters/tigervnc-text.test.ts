@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { isWrapperCopy, parseTigervncArguments } from '../../../agent/adapters/tigervnc-arguments.ts';
-import { findWrapperSource, parseWrapperConfig } from '../../../agent/adapters/tigervnc-source.ts';
+import { findDefaultFile, findWrapperSource, parseWrapperConfig } from '../../../agent/adapters/tigervnc-source.ts';
 
 const parse = (...argv: string[]) => parseTigervncArguments(['/usr/bin/Xtigervnc', ':1', ...argv]);
 
@@ -36,6 +36,21 @@ describe('arguments of a server', () => {
       'vncauth',
     ]);
     expect(parse().kind).toBe('vncauth');
+  });
+  it.each(['RA2', 'RA2ne', 'RA2_256', 'RA2ne_256', 'ra2,Plain'])(
+    'a type that encrypts by RSA asks for an account only with the user’s name: %s',
+    (types) => {
+      const kindWith = (...argv: string[]) => parse(`-SecurityTypes=${types}`, ...argv).kind;
+      expect([kindWith(), kindWith('-RequireUsername=0'), kindWith('RequireUsername=off')]).toEqual([
+        'vncauth',
+        'vncauth',
+        'vncauth',
+      ]);
+      expect([kindWith('-RequireUsername'), kindWith('RequireUsername=1')]).toEqual(['account', 'account']);
+    },
+  );
+  it('one type that reads the password file makes it the file’s', () => {
+    expect(parse('-SecurityTypes=RA2,VncAuth', '-RequireUsername').kind).toBe('vncauth');
   });
   it('the port is the one asked for, else the display’s', () => {
     expect(parse('-rfbport', '5999').port).toBe(5999);
@@ -109,6 +124,14 @@ describe('the source of a copy', () => {
     expect(ask({ [VNC]: 'two', [XDG]: 'one' })).toBe(XDG);
     expect(ask({ [VNC]: 'one', [XDG]: 'one' })).toBeNull();
     expect(ask({ [VNC]: 'two', [XDG]: 'three' })).toBeNull();
+  });
+  it('is told without a copy, too: the newer place where it alone has a file', () => {
+    const home = (...paths: string[]): string => {
+      ask(Object.fromEntries(paths.map((path) => [path, 'one'])));
+      const root = join(base, String(made));
+      return findDefaultFile(join(root, 'home')).replace(`${root}/`, '');
+    };
+    expect([home(), home(VNC), home(XDG), home(VNC, XDG)]).toEqual([VNC, VNC, XDG, VNC]);
   });
   it('cannot be told where there is no file', () => {
     expect(ask({})).toBeNull();

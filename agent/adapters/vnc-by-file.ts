@@ -1,0 +1,149 @@
+// The VNC port for any kind of server whose credential is a file: list, change and prove are the same for all, and only
+// finding them differs. Never starts, stops or configures a server, and never believes that a file is in force without
+// asking.
+
+import { Failure } from '../../protocol/failure.ts';
+import type { Vnc, VncServer, VncVerdict } from '../ports/vnc.ts';
+import { closeAll, hashAll, openTargets, readPassword, replaceAll } from './credential-files.ts';
+import { defaultWriter, openOwnerFile, type Writer } from './owner-file.ts';
+import type { PasswordFormat } from './password-format.ts';
+import { authenticateRfb } from './rfb.ts';
+import type { Found } from './vnc-process.ts';
+
+/** Servers count failures by source address: this one is nobody else's. */
+const PROBE_ADDRESS = '127.88.0.1';
+const FALLBACK_ADDRESS = '127.0.0.1';
+const PROBE_TIMEOUT_MS = 5_000;
+/** Longer than any server seen to follow a false "accepted" with more. */
+const QUIET_MS = 250;
+
+export type VncByFileOptions = Readonly<{
+  /** Keys the hashes of the files; known to root only. */
+  macKey: Uint8Array;
+  writer?: Writer;
+  probeTimeoutMs?: number;
+}>;
+
+/** What is particular to one kind of server. */
+export type ServerKind = Readonly<{
+  findAll(): readonly Found[];
+  /** The format while no server runs that would tell; a kind with several formats has none. */
+  restingFormat: PasswordFormat | undefined;
+  /**
+   * Closes connections from addresses that it does not know before it says a word, and counts nothing: then the usual
+   * address may be tried as well.
+   */
+  closesOnStrangers: boolean;
+}>;
+
+export function vncByFile(options: VncByFileOptions, kind: ServerKind): Vnc {
+  const writer = options.writer ?? defaultWriter;
+
+  const findAll = (): readonly Found[] => oneOfFamily(kind.findAll());
+
+  /** The running server that a record speaks of: the same name and the same owner, and no other that has both. */
+  function findRunning({ id, owner }: VncServer): Found | undefined {
+    const found = findAll().filter(({ server }) => server.id === id && server.owner.uid === owner.uid);
+    return found.length === 1 ? found[0] : undefined;
+  }
+
+  async function handshake(server: VncServer, found: Found | undefined, password: Uint8Array): Promise<VncVerdict> {
+    if (server.kind !== 'vncauth') return unknown('account_kind');
+    // The port alone could be someone else's by now.
+    const port = found?.server.port;
+    if (port === undefined || port === null) return unknown('not_running');
+    const wanted = { port, timeoutMs: options.probeTimeoutMs ?? PROBE_TIMEOUT_MS, quietMs: QUIET_MS };
+    const verdict = await authenticateRfb({ ...wanted, localAddress: PROBE_ADDRESS }, password);
+    const turnedAway = verdict === 'bind' || (kind.closesOnStrangers && verdict.reason === 'closed');
+    if (!turnedAway) return verdict;
+    const again = await authenticateRfb({ ...wanted, localAddress: FALLBACK_ADDRESS }, password);
+    return again === 'bind' ? unknown('address') : again;
+  }
+
+  return {
+    list: async () => findAll().map(({ server }) => server),
+
+    async files(server) {
+      if (server.kind !== 'vncauth') return [];
+      const targets = openTargets(server, findRunning(server), writer);
+      try {
+        return hashAll(targets, options.macKey);
+      } finally {
+        closeAll(targets);
+      }
+    },
+
+    async setPassword(server, password) {
+      const found = findRunning(server);
+      const format = found?.format ?? kind.restingFormat;
+      assertChangeable(server, found);
+      if (format === undefined) throw new Failure('VNC_FAILED', { server: server.id, reason: 'not_running' });
+      const targets = openTargets(server, found, writer);
+      const bytes = password.revealBytes();
+      try {
+        await replaceAll(targets, bytes, format);
+        return hashAll(targets, options.macKey);
+      } finally {
+        bytes.fill(0);
+        closeAll(targets);
+      }
+    },
+
+    async probe(server, password) {
+      const bytes = password.revealBytes();
+      try {
+        return await handshake(server, findRunning(server), bytes);
+      } finally {
+        bytes.fill(0);
+      }
+    },
+
+    async probeStored(server) {
+      const found = findRunning(server);
+      const format = found?.format ?? kind.restingFormat;
+      if (format === undefined) return unknown('not_running');
+      const stored = readStored(server, format, writer);
+      if (stored === undefined) return unknown('unreadable');
+      try {
+        return await handshake(server, found, stored);
+      } finally {
+        stored.fill(0);
+      }
+    },
+  };
+}
+
+/** A server may watch over another process of its own, or serve with one: of parent and child, the one that listens. */
+function oneOfFamily(all: readonly Found[]): readonly Found[] {
+  return all.filter(({ process, server }) =>
+    server.port === null
+      ? !all.some((child) => child.process.parent === process.pid)
+      : !all.some((parent) => parent.process.pid === process.parent && parent.server.port === server.port),
+  );
+}
+
+function assertChangeable(server: VncServer, found: Found | undefined): void {
+  const reason =
+    server.kind !== 'vncauth'
+      ? 'account_kind'
+      : (found?.obstacle ?? (server.source === null ? 'source_unknown' : undefined));
+  if (reason !== undefined) throw new Failure('VNC_FAILED', { server: server.id, reason });
+}
+
+function readStored(server: VncServer, format: PasswordFormat, writer: Writer): Uint8Array | undefined {
+  if (server.source === null || server.kind !== 'vncauth') return undefined;
+  try {
+    const file = openOwnerFile(server.source, server.owner, writer);
+    try {
+      return readPassword(file, format);
+    } finally {
+      file.close();
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+function unknown(reason: string): VncVerdict {
+  return { verdict: 'unknown', reason };
+}
