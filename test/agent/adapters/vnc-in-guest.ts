@@ -1,13 +1,10 @@
-// VNC servers of a lab guest, started as a rule wants them. Debian's own wrapper starts those that read a copy. Never
-// runs outside a guest.
+// VNC servers of a lab guest, started as a rule wants them and troubled as it asks. Never runs outside a guest.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   chmodSync,
   chownSync,
-  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -15,63 +12,66 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import { procAt } from '../../../agent/adapters/proc.ts';
-import { vncTigervnc } from '../../../agent/adapters/vnc-tigervnc.ts';
 import { obfuscate } from '../../../agent/adapters/vncauth.ts';
 import type { Secret } from '../../../protocol/secret.ts';
 import { drawSecret } from '../contracts/contract.ts';
-import type { VncSetting, VncSubject, VncTrouble } from '../contracts/vnc.ts';
+import type { VncSetting, VncSubject, VncTrouble } from '../contracts/vnc-subject.ts';
+import { PASSWORD_FILE, type VncStand } from './vnc-stands.ts';
 
 const ADA = 1000;
-const FOLDER = '/home/ada/.vnc';
-const FILE = `${FOLDER}/passwd`;
-const PORT = 5901;
+const FOLDER = dirname(PASSWORD_FILE);
 const AS_ADA = ['--reuid', '1000', '--regid', '1000', '--clear-groups', '--reset-env'];
-const SECURITY: Readonly<Record<VncSetting, string>> = {
-  wrapper: 'VncAuth',
-  direct: 'VncAuth',
-  account: 'Plain',
-  inline: 'VncAuth',
-  none: '',
-};
 
-export function vncInGuest(): VncSubject {
-  const vnc = vncTigervnc({ macKey: randomBytes(32) });
+/** Keeps one server, and the display that it may need. */
+export function vncInGuest({ vnc, program, traits, display, stopSignal, argv }: VncStand): VncSubject {
+  const proc = procAt();
+  let shown: ChildProcess | undefined;
   let child: ChildProcess | undefined;
   let command: readonly string[] = [];
 
+  const startAsAda = (words: readonly string[]): ChildProcess =>
+    spawn('setpriv', [...AS_ADA, ...words], { cwd: '/home/ada', stdio: 'ignore' });
+
   async function stop(): Promise<void> {
-    if (child?.exitCode === null) {
+    if (child?.exitCode === null && child.signalCode === null) {
       const ended = once(child, 'exit');
-      child.kill('SIGTERM');
+      child.kill(stopSignal);
       await ended;
     }
     child = undefined;
-    await until(() => procAt().running(['Xtigervnc']).length === 0);
+    await until(() => proc.running([program]).length === 0);
     rmSync('/tmp/.X1-lock', { force: true });
     rmSync('/tmp/.X11-unix/X1', { force: true });
   }
 
   async function start(): Promise<void> {
-    child = spawn('setpriv', [...AS_ADA, ...command], { cwd: '/home/ada', stdio: 'ignore' });
-    await until(() =>
-      procAt()
-        .running(['Xtigervnc'])
-        .some(({ pid }) => procAt().listeningPorts(pid).includes(PORT)),
-    );
+    if (display && !shown) {
+      shown = startAsAda(display);
+      await until(() => readdirSync('/tmp/.X11-unix').includes('X2'));
+    }
+    const started = startAsAda(command);
+    child = started;
+    const listens = () => proc.running([program]).some(({ pid }) => proc.listeningPorts(pid).includes(traits.port));
+    await until(() => {
+      if (started.exitCode !== null || started.signalCode !== null) throw new Error(`${program} ended early`);
+      return listens();
+    });
   }
 
   return {
     async given(setting, trouble) {
       await stop();
-      const password = drawSecret();
-      writePassword(obfuscate(password.revealBytes()));
-      command = commandFor(setting, password);
+      const [password, other] = [drawSecret(), drawSecret()];
+      writePassword(setting, password, other);
+      command = argv(setting, password);
       if (setting !== 'none') await start();
       if (trouble) troubles[trouble]();
-      return { vnc, password };
+      return { vnc, password, other };
     },
     stop,
     async restart() {
@@ -85,61 +85,61 @@ export function vncInGuest(): VncSubject {
   };
 }
 
-function commandFor(setting: VncSetting, password: Secret): readonly string[] {
-  const security = ['-SecurityTypes', SECURITY[setting]];
-  const direct = ['Xtigervnc', ':1', '-localhost=1', `-rfbauth=${FILE}`, ...security];
-  if (setting === 'inline') {
-    return [...direct, `Password=${Buffer.from(obfuscate(password.revealBytes())).toString('hex')}`];
-  }
-  if (setting !== 'wrapper') return direct;
-  return [
-    'tigervncserver',
-    ':1',
-    '-fg',
-    '-localhost',
-    'yes',
-    ...security,
-    '-xstartup',
-    '/usr/lib/latchkey-lab/session',
-  ];
-}
-
-function writePassword(content: Uint8Array): void {
+function writePassword(setting: VncSetting, password: Secret, other: Secret): void {
   for (const path of [FOLDER, `${FOLDER}.away`]) rmSync(path, { recursive: true, force: true });
   mkdirSync(FOLDER, { mode: 0o700 });
-  // Sixteen bytes: with a view-only password, which a change must not keep.
-  writeFileSync(FILE, Buffer.concat([content, obfuscate(drawSecret().revealBytes())]), { mode: 0o600 });
-  for (const path of [FOLDER, FILE]) chownSync(path, ADA, ADA);
+  const isPlain = setting === 'plain' || setting === 'at_start' || setting === 'unclear';
+  writeFileSync(PASSWORD_FILE, isPlain ? inClear(password, other) : inBlocks(password), { mode: 0o600 });
+  for (const path of [FOLDER, PASSWORD_FILE]) chownSync(path, ADA, ADA);
+  // x11vnc takes a file for unchanged whose time differs by less than a second.
+  const anHourAgoS = Date.now() / 1000 - 3_600;
+  utimesSync(PASSWORD_FILE, anHourAgoS, anHourAgoS);
+}
+
+function inClear(password: Secret, other: Secret): string {
+  return `# remark\n${password.reveal()}__COMM__ mine\n\n${other.reveal()}\n__BEGIN_VIEWONLY__\n`;
+}
+
+/** Sixteen bytes: with a view-only password, which a change must not keep. */
+function inBlocks(password: Secret): Uint8Array {
+  return Buffer.concat([password, drawSecret()].map((each) => obfuscate(each.revealBytes())));
 }
 
 /** Each after the server has started, as a user could do it. */
 const troubles: Readonly<Record<VncTrouble, () => void>> = {
   folder_is_link() {
-    const content = readFileSync(FILE);
+    const content = readFileSync(PASSWORD_FILE);
     // Renamed, not removed: the wrapper may still be writing its log into it.
     renameSync(FOLDER, `${FOLDER}.away`);
     mkdirSync('/srv/other', { recursive: true, mode: 0o755 });
     writeFileSync('/srv/other/passwd', content, { mode: 0o600 });
+    // The server itself may still read it; who may change the folder is what counts.
+    chownSync('/srv/other/passwd', ADA, ADA);
     symlinkSync('/srv/other', FOLDER);
   },
   folder_writable: () => chmodSync(FOLDER, 0o770),
   file_is_link() {
-    writeFileSync('/srv/passwd', readFileSync(FILE));
-    rmSync(FILE);
-    symlinkSync('/srv/passwd', FILE);
+    writeFileSync('/srv/passwd', readFileSync(PASSWORD_FILE));
+    rmSync(PASSWORD_FILE);
+    symlinkSync('/srv/passwd', PASSWORD_FILE);
   },
-  file_of_other: () => chownSync(FILE, 0, 0),
-  source_gone: () => rmSync(FILE),
+  file_of_other() {
+    chownSync(PASSWORD_FILE, 0, 0);
+    chmodSync(PASSWORD_FILE, 0o644);
+  },
+  source_gone: () => rmSync(PASSWORD_FILE),
   live_unwritable() {
     for (const name of readdirSync('/tmp')) if (name.startsWith('tigervnc.')) chmodSync(`/tmp/${name}`, 0o500);
   },
 };
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 20));
-}
+/** So that one rule fails, and not all that come after it. */
+const PATIENCE_MS = 15_000;
 
-/** For a test that asks whether rules can run at all. */
-export function hasTigervnc(): boolean {
-  return existsSync('/usr/bin/Xtigervnc') && existsSync('/usr/bin/tigervncserver');
+async function until(condition: () => boolean): Promise<void> {
+  const deadlineMs = performance.now() + PATIENCE_MS;
+  while (!condition()) {
+    if (performance.now() > deadlineMs) throw new Error(`never so: ${condition.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }

@@ -2,12 +2,9 @@
 
 import { describeInGuest } from '../contracts/guest-run.ts';
 import { vncRules } from '../contracts/vnc.ts';
-import { hasTigervnc } from './vnc-in-guest.ts';
+import { needOf, vncStands } from './vnc-stands.ts';
 
-const needs = [{ name: 'TigerVNC', command: 'apt-get install tigervnc-standalone-server', met: hasTigervnc() }];
-
-describeInGuest(
-  'vnc',
-  vncRules.map(({ title }) => title),
-  { needs },
-);
+for (const name of ['tigervnc', 'x0tigervnc'] as const) {
+  const titles = vncRules(vncStands[name].traits).map(({ title }) => title);
+  describeInGuest(name, titles, { needs: [needOf(name)] });
+}

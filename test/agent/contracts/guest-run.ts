@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, it } from 'vitest';
 import { createGuest, type Guest, type GuestOptions } from '../../lab/guest.ts';
 import { LabUnavailable } from '../../lab/requirements.ts';
 import { unavailable } from '../../requirements.ts';
+import type { VncStandName } from './vnc-subject.ts';
 
 export const GUEST_NODE = `/usr/lib/latchkey-agent/node_modules/node-linux-${process.arch}/bin/node`;
 const RUNNER = '/usr/lib/latchkey-agent/test/agent/contracts/in-guest.ts';
@@ -15,7 +16,7 @@ export type Need = Readonly<{ name: string; command: string; met: boolean }>;
 type Outcome = { faults: ReadonlyMap<string, string | null>; words: string } | { missing: LabUnavailable };
 
 export function describeInGuest(
-  contract: 'accounts' | 'vnc' | 'power' | 'environment',
+  contract: 'accounts' | 'power' | 'environment' | 'vnc-together' | VncStandName,
   titles: readonly string[],
   { guest: options = {}, needs = [] }: { guest?: Partial<GuestOptions>; needs?: readonly Need[] } = {},
 ): void {

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { accountsInGuest } from '../adapters/accounts-in-guest.ts';
 import { environmentInGuest, powerInGuest } from '../adapters/machine-in-guest.ts';
 import { vncInGuest } from '../adapters/vnc-in-guest.ts';
+import { type VncStand, vncStands } from '../adapters/vnc-stands.ts';
 import { allAccountsRules } from './account-cases.ts';
 import type { Rule } from './contract.ts';
 import { environmentRules } from './environment.ts';
@@ -21,9 +22,13 @@ async function runRules<S>(rules: readonly Rule<S>[], subject: S): Promise<void>
   }
 }
 
+function runVncRules(stand: VncStand): Promise<void> {
+  return runRules(vncRules(stand.traits), vncInGuest(stand));
+}
+
 const contracts: Readonly<Record<string, () => Promise<void>>> = {
   accounts: () => runRules(allAccountsRules, accountsInGuest()),
-  vnc: () => runRules(vncRules, vncInGuest()),
+  ...Object.fromEntries(Object.entries(vncStands).map(([name, stand]) => [name, () => runVncRules(stand)])),
   power: () => runRules(powerRules, powerInGuest()),
   environment: () => runRules(environmentRules, environmentInGuest()),
 };

@@ -8,7 +8,8 @@ import { drawSecret, type Rule } from '../contracts/contract.ts';
 import { type EnvironmentSubject, environmentRules } from '../contracts/environment.ts';
 import { type JournalSubject, journalRules } from '../contracts/journal.ts';
 import { type PowerSubject, powerRules } from '../contracts/power.ts';
-import { type VncSubject, vncRules } from '../contracts/vnc.ts';
+import { vncRules } from '../contracts/vnc.ts';
+import { tigervncTraits, type VncSubject } from '../contracts/vnc-subject.ts';
 import { accountsFake } from './accounts-fake.ts';
 import { environmentFake } from './environment-fake.ts';
 import { openJournalFake } from './journal-fake.ts';
@@ -73,7 +74,7 @@ const programTroubles: Partial<Record<AccountsTrouble, ProgramTrouble>> = {
   strict_policy: 'refuses',
 };
 
-holds('VNC', vncRules, (): VncSubject => {
+holds('VNC', vncRules({ ...tigervncTraits, settings: [...tigervncTraits.settings, 'at_start'] }), (): VncSubject => {
   const machine = new FakeMachine();
   const reasons: Readonly<Record<string, string>> = {
     folder_is_link: 'wrong_owner',
@@ -91,7 +92,16 @@ holds('VNC', vncRules, (): VncSubject => {
       const unwritable = trouble === 'live_unwritable';
       const gone = trouble === 'source_gone' ? { sourcePath: null } : {};
       if (setting !== 'none')
-        machine.addVncServer({ kind, source, copies: setting === 'wrapper', inline, unsafe, unwritable, ...gone });
+        machine.addVncServer({
+          kind,
+          source,
+          copies: setting === 'wrapper',
+          atStart: setting === 'at_start',
+          inline,
+          unsafe,
+          unwritable,
+          ...gone,
+        });
       return { vnc: vncFake(machine), password };
     },
     async stop() {

@@ -34,6 +34,10 @@ export type FakeVncServer = {
   live: string | null;
   /** Whether each start makes a copy. */
   copies: boolean;
+  /** Reads its source once; then `live` is what it remembers, and no file. */
+  atStart: boolean;
+  /** Failed logins in a row. */
+  failures: number;
   /** Its password stands in its arguments and overrides the file. */
   inline: boolean;
   /** Why its files must not be touched. */
@@ -84,13 +88,15 @@ export class FakeMachine {
       source: null,
       live: null,
       copies: true,
+      atStart: false,
+      failures: 0,
       inline: false,
       unsafe: null,
       unwritable: false,
       trouble: null,
       ...wishes,
     };
-    if (server.copies && server.live === null) server.live = server.source;
+    if ((server.copies || server.atStart) && server.live === null) server.live = server.source;
     this.vncServers.push(server);
     return server;
   }
@@ -109,7 +115,8 @@ export class FakeMachine {
     this.endProcess();
     for (const server of this.vncServers) {
       server.running = true;
-      server.live = server.copies ? server.source : null;
+      server.live = server.copies || server.atStart ? server.source : null;
+      server.failures = 0;
     }
     for (const told of this.#rebooted) told();
   }

@@ -6,6 +6,8 @@ import { PASSWORD_BYTES_MAX, VNCAUTH_BYTES } from '../../../protocol/limits.ts';
 import type { Secret } from '../../../protocol/secret.ts';
 import { type FakeMachine, type FakeVncServer, hashOf } from './machine-fake.ts';
 
+/** After so many in a row a server answers nobody for a while. */
+const FAILURES_MAX = 5;
 const LIVE_PATH = '/tmp/tigervnc.fake01/passwd';
 
 export function vncFake(machine: FakeMachine): Vnc {
@@ -20,7 +22,8 @@ export function vncFake(machine: FakeMachine): Vnc {
     if (server.kind !== 'vncauth') return [];
     const fake = onDisk(server);
     if (fake?.unsafe) throw new Failure('VNC_FAILED', { reason: fake.unsafe });
-    const live = running(server)?.live ?? null;
+    const now = running(server);
+    const live = now?.copies ? now.live : null;
     const source = fake?.source ?? null;
     return [
       ...(source !== null && server.source !== null
@@ -35,8 +38,10 @@ export function vncFake(machine: FakeMachine): Vnc {
     const fake = running(server);
     if (fake === undefined) return unknown('not_running');
     if (fake.trouble !== null) return unknown(fake.trouble);
-    const inForce = fake.copies ? fake.live : fake.source;
+    if (fake.failures >= FAILURES_MAX) return unknown('blocked');
+    const inForce = fake.copies || fake.atStart ? fake.live : fake.source;
     const accepted = inForce !== null && wanted === inForce;
+    fake.failures = accepted ? 0 : fake.failures + 1;
     return accepted ? { verdict: 'accepted', reason: 'accepted' } : { verdict: 'rejected', reason: 'rejected' };
   }
 
@@ -51,8 +56,8 @@ export function vncFake(machine: FakeMachine): Vnc {
         if (fake === undefined) throw new Failure('VNC_FAILED', { server: server.id, reason: 'source_unknown' });
         if (fake.unsafe) throw new Failure('VNC_FAILED', { reason: fake.unsafe });
         const wanted = effective(password);
-        if (((running(server) && fake.live) ?? fake.source) === wanted)
-          throw new Failure('VNC_FAILED', { reason: 'unchanged' });
+        const stored = (running(server) && fake.copies ? fake.live : null) ?? fake.source;
+        if (stored === wanted) throw new Failure('VNC_FAILED', { reason: 'unchanged' });
         if (fake.unwritable) throw new Failure('VNC_FAILED', { reason: 'write' });
         fake.source = wanted;
         if (running(server) && fake.copies) fake.live = wanted;
