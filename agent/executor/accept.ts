@@ -92,8 +92,10 @@ async function chooseVnc({ vnc, policy }: ExecutorParts, { account, vnc: asked }
   const any = servers.length > 0;
   if (!asked) return { found: null, any };
   const name = asked.server ?? policy.vncServer;
-  if (name === null && servers.length > 1) throw new Failure('VNC_AMBIGUOUS');
-  const found = (name === null ? servers[0] : servers.find(({ id }) => id === name)) ?? null;
+  const named = name === null ? servers : servers.filter(({ id }) => id === name);
+  // Servers in different networks of the guest may share a port, and so a name.
+  if (named.length > 1) throw new Failure('VNC_AMBIGUOUS');
+  const found = named[0] ?? null;
   // With an account to reset the operation goes on and says so at its end; with nothing else to do it is refused.
   if (!found && !account) throw new Failure('VNC_ABSENT');
   if (found?.kind === 'account') throw new Failure('VNC_USES_ACCOUNT', { vnc: found.id });

@@ -10,7 +10,7 @@ import { environmentLinux } from '../adapters/environment-linux.ts';
 import { openJournalFile } from '../adapters/journal-file.ts';
 import { powerLinux } from '../adapters/power-linux.ts';
 import { randomKernel } from '../adapters/random-kernel.ts';
-import { vncTigervnc } from '../adapters/vnc-tigervnc.ts';
+import { vncServers } from '../adapters/vnc-servers.ts';
 import { paths, readConfig, readTrust } from '../config.ts';
 import { demandGuestForSources } from '../source-guard.ts';
 import { cancelBoxAt } from './cancel-box.ts';
@@ -56,7 +56,7 @@ async function assemble(
     root,
     policy: { rootfs: config.rootfs, vncServer: config.vncServer, commonPasswords },
     accounts: accountsLinux({ macKey, ...(config.administrator ? { administrator: config.administrator } : {}) }),
-    vnc: vncTigervnc({ macKey }),
+    vnc: vncServers({ macKey }),
     power: powerLinux(),
     environment: environmentLinux({ marker: identity.marker }),
     clock: clockMonotonic(),

@@ -13,6 +13,9 @@ import type { Account } from '../ports/accounts.ts';
 import type { ExecutorParts } from './parts.ts';
 import { ledgerOf } from './recorder.ts';
 
+/** As many as `ready` has room for; one beyond them can still be named. */
+const SERVERS_TOLD_MAX = 16;
+
 /** What this process alone holds for its operation, until it ends. */
 export type Prepared = Readonly<{
   op: string;
@@ -71,7 +74,7 @@ async function look(
     boot: bootId,
     account: found && { name: found.name, uid: found.uid, state: found.state },
     account_code: typeof account === 'string' ? account : null,
-    vnc: servers.map(({ id, kind, effective }) => ({ server: id, kind, effective })),
+    vnc: servers.slice(0, SERVERS_TOLD_MAX).map(({ id, kind, effective }) => ({ server: id, kind, effective })),
     warnings,
   });
 }

@@ -6,6 +6,7 @@ import { accountsInGuest } from '../adapters/accounts-in-guest.ts';
 import { environmentInGuest, powerInGuest } from '../adapters/machine-in-guest.ts';
 import { vncInGuest } from '../adapters/vnc-in-guest.ts';
 import { type VncStand, vncStands } from '../adapters/vnc-stands.ts';
+import { togetherRules } from '../adapters/vnc-together-in-guest.ts';
 import { allAccountsRules } from './account-cases.ts';
 import type { Rule } from './contract.ts';
 import { environmentRules } from './environment.ts';
@@ -29,6 +30,7 @@ function runVncRules(stand: VncStand): Promise<void> {
 const contracts: Readonly<Record<string, () => Promise<void>>> = {
   accounts: () => runRules(allAccountsRules, accountsInGuest()),
   ...Object.fromEntries(Object.entries(vncStands).map(([name, stand]) => [name, () => runVncRules(stand)])),
+  'vnc-together': () => runRules(togetherRules, null),
   power: () => runRules(powerRules, powerInGuest()),
   environment: () => runRules(environmentRules, environmentInGuest()),
 };

@@ -206,6 +206,11 @@ describe('VNC', () => {
     guest.machine.addVncServer({ port: 5902, sourcePath: '/home/eve/.vnc/passwd' });
     await refused(guest, 'VNC_AMBIGUOUS', {});
   });
+  test('several servers in different networks that share the name that was given', async () => {
+    const guest = makeGuest();
+    guest.machine.addVncServer({ sourcePath: '/home/eve/.vnc/passwd' });
+    await refused(guest, 'VNC_AMBIGUOUS', { server: 'tigervnc:5901' });
+  });
   test('nothing but VNC to reset, and no server', () =>
     refused(makeGuest({ vnc: null }), 'VNC_ABSENT', { account: null }));
   test('nothing but VNC to reset, and another server', () =>

@@ -56,6 +56,12 @@ describe('ready', () => {
     });
   });
 
+  test('names as many VNC servers as it has room for', async () => {
+    const guest = makeGuest();
+    for (let port = 5902; port < 5922; port += 1) guest.machine.addVncServer({ port });
+    expect((await guest.prepare()).ready.vnc).toHaveLength(16);
+  });
+
   test('changes nothing and writes nothing', async () => {
     const guest = makeGuest();
     await guest.prepare();

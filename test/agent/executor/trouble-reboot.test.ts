@@ -92,6 +92,17 @@ describe('VNC', () => {
     expect(lastOf(receipts)).toEqual(['DONE', null]);
   });
 
+  test('that reads its password at its start still has the old one, and says so until the reboot', async () => {
+    const old = drawPassword(8);
+    const guest = makeGuest({ vnc: { source: old, live: old, copies: false, atStart: true } });
+    const receipts = await executeAndBoot(guest, () => {});
+    const set = receipts.find(({ state }) => state === 'VNC_SET');
+    expect(set?.detail.verified?.vnc).toBe(false);
+    expect(set?.warnings).toContain('VNC_RESTART_REQUIRED');
+    expect(receipts.at(-1)?.detail.verified?.vnc).toBe(true);
+    expect(lastOf(receipts)).toEqual(['DONE', null]);
+  });
+
   test('that does not come back after the boot is VNC_UNVERIFIED, after as long as is given', async () => {
     const guest = makeGuest();
     const before = guest.clock.monotonicMs();
