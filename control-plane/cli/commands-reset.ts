@@ -24,7 +24,6 @@ type ResetOptions = CommonOptions &
     passwordStdin?: boolean;
     vncType?: boolean;
     vncPasswordStdin?: boolean;
-    restart?: boolean;
     grace?: number;
     valid?: number;
     method?: string;
@@ -75,7 +74,6 @@ export function registerResetCommands(program: Command): void {
 function withCourse(command: Command): Command {
   return command
     .option('--server <kind:port>', 'the VNC server, where there are several (tigervnc:5901)')
-    .option('--restart', 'allow restarting the VNC server by itself')
     .option('--grace <seconds>', 'time before anything is changed, to finish running work', seconds(0, GRACE_S_MAX))
     .option('--valid <seconds>', 'how long the approval may wait for the machine', seconds(60, INTENT_TTL_S_MAX))
     .addOption(new Option('--method <method>').default('online').hideHelp())
@@ -100,11 +98,12 @@ function base(vm: string, options: ResetOptions): Omit<ResetRequest, 'account' |
   };
 }
 
-function vncPart({ server, restart }: ResetOptions, typed: boolean | undefined): NonNullable<ResetRequest['vnc']> {
+function vncPart({ server }: ResetOptions, typed: boolean | undefined): NonNullable<ResetRequest['vnc']> {
   return {
     server: server === undefined ? null : parsed(server, vncServerId, '--server'),
     mode: typed ? 'typed' : 'generated',
-    restart: restart ?? false,
+    // No agent restarts a VNC server by itself yet; the machine's own restart does.
+    restart: false,
   };
 }
 
