@@ -14,7 +14,7 @@ import type { FileEvidence, Operation, StoredReceipt } from '../core/ledger.ts';
 import { endOfInspection, endOfProof, type Step } from '../core/steps.ts';
 import type { Account } from '../ports/accounts.ts';
 import { type Holding, reasonOf, refusalOf } from './accept.ts';
-import { mark } from './marks.ts';
+import { logMarks, mark } from './marks.ts';
 import type { ExecutorParts } from './parts.ts';
 import type { Recorder } from './recorder.ts';
 
@@ -69,10 +69,10 @@ export async function setAccount({ parts, recorder, op, holding }: Bench): Promi
   const before = await tryTo(() => accounts.fingerprint());
   if ('code' in before) return end('FAILED', before.code, before.details);
   await recorder.append({ kind: 'begin', op, effect: 'account', before: before.value });
-  mark(parts, op, 'begun');
+  mark('begun');
   const set = await tryTo(() => accounts.setPassword(account, secret));
   if ('code' in set) parts.log.warn({ op, code: set.code, details: set.details }, 'the password program failed');
-  else mark(parts, op, 'in_force');
+  else mark('in_force');
   const after = await tryTo(() => accounts.fingerprint());
   if ('code' in after) return end('PARTIAL', 'VERIFY_FAILED', after.details);
   const changed = changedEntries(before.value, after.value);
@@ -83,7 +83,7 @@ export async function setAccount({ parts, recorder, op, holding }: Bench): Promi
       : end('FAILED', 'VERIFY_FAILED', { reason: 'unchanged' });
   }
   const doubt = await doubtOf(accounts, account, secret);
-  mark(parts, op, 'proven');
+  mark('proven');
   // Where it could not be told what the program did, the entry may be one that the next power cut takes back.
   if ('code' in set && set.code === 'VERIFY_FAILED') return end('PARTIAL', 'VERIFY_FAILED', set.details);
   if (doubt) return end('PARTIAL', 'VERIFY_FAILED', doubt);
@@ -162,6 +162,7 @@ export async function requestReboot(
   attempt: number,
   tell: (receipt: StoredReceipt) => void,
 ): Promise<End | undefined> {
+  logMarks(parts.log, op);
   const fault = environmentFault(await parts.environment.observe(), parts.policy.rootfs);
   if (fault) {
     parts.log.warn({ op, reason: fault }, 'not rebooting: the machine would not come back as it is');

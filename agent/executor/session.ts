@@ -70,16 +70,16 @@ async function serveOperation(
 async function execute(parts: ExecutorParts, channel: Channel, prepared: Prepared, token: string): Promise<void> {
   const { op } = prepared;
   const tell = (receipt: StoredReceipt) => channel.send({ t: 'receipt', token: receipt.token });
-  mark(parts, op, 'command_received');
+  mark('command_received');
   const { bootId: boot } = await parts.environment.observe();
   let recorder: Recorder | undefined;
   let verified: VerifiedToken | undefined;
   try {
     verified = await verifyCommand(parts, token);
-    mark(parts, op, 'verified');
+    mark('verified');
     recorder = new Recorder(await openToWrite(parts), signatory(parts, boot));
     const holding = await accept(parts, recorder, prepared, verified);
-    mark(parts, op, 'accepted');
+    mark('accepted');
     for (const receipt of recorder.operation(op).receipts) tell(receipt);
     if (!holding) return;
     const listening = new AbortController();

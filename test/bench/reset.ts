@@ -8,6 +8,7 @@ import { Issuer } from '../lab/issuer.ts';
 import { PRODUCT_SERVICES } from '../lab/services.ts';
 
 const ACCOUNT = 'bob';
+const TYPING_MS = 1_000;
 const MARKS = ['command_received', 'verified', 'accepted', 'begun', 'in_force', 'proven'] as const;
 type Mark = (typeof MARKS)[number];
 type Round = { chpasswdMs: number; startMs: number; marks: Readonly<Record<Mark, number>> };
@@ -61,6 +62,8 @@ async function runReset(issuer: Issuer, guest: Guest): Promise<Omit<Round, 'chpa
   const askedMs = performance.now();
   const ready = await issuer.prepare(ACCOUNT);
   const startMs = performance.now() - askedMs;
+  // An operator reads and types meanwhile; the executor has long been ready when the command comes.
+  await new Promise((resolve) => setTimeout(resolve, TYPING_MS));
   const { jwk } = await sealingKeyFromSeed(crypto.getRandomValues(new Uint8Array(32)));
   const secret = { mode: 'generated', recipient_jwk: jwk };
   await issuer.command(ready, issuer.intent(ready, { account: { name: ACCOUNT, uid: null, secret, unlock: false } }));
@@ -71,12 +74,8 @@ async function runReset(issuer: Issuer, guest: Guest): Promise<Omit<Round, 'chpa
 }
 
 function readMarks(log: string, op: string): Record<Mark, number> {
-  const marks: Partial<Record<Mark, number>> = {};
-  for (const line of log.split('\n')) {
-    if (!line.includes('"mark"') || !line.includes(op)) continue;
-    const { mark, mono } = JSON.parse(line) as { mark: Mark; mono: number };
-    marks[mark] = mono;
-  }
+  const line = log.split('\n').find((candidate) => candidate.includes('"marks"') && candidate.includes(op));
+  const { marks = {} } = JSON.parse(line ?? '{}') as { marks?: Partial<Record<Mark, number>> };
   for (const name of MARKS) if (marks[name] === undefined) throw new Error(`the log has no mark ${name}`);
   return marks as Record<Mark, number>;
 }
