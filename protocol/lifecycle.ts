@@ -2,30 +2,8 @@
 
 import { z } from './schema.ts';
 
-/** In the order in which an operation meets them; skipped steps are absent. */
-export const states = [
-  'QUEUED',
-  'PREPARED',
-  'SENT',
-  'ACCEPTED',
-  'WAITING',
-  'SECRET_READY',
-  'PASSWORD_SET',
-  'VNC_SET',
-  'REBOOTING',
-  'BOOTED',
-  'DONE',
-  'PARTIAL',
-  'FAILED',
-  'REFUSED',
-  'INTERRUPTED',
-  'CANCELLED',
-  'EXPIRED',
-] as const;
-export type State = (typeof states)[number];
-
 /** The states that only the agent's signed word brings about. */
-export const agentState = z.enum([
+const agentStates = [
   'ACCEPTED',
   'WAITING',
   'SECRET_READY',
@@ -39,8 +17,13 @@ export const agentState = z.enum([
   'REFUSED',
   'INTERRUPTED',
   'CANCELLED',
-]);
+] as const;
+export const agentState = z.enum(agentStates);
 export type AgentState = z.infer<typeof agentState>;
+
+/** In the order in which an operation meets them; skipped steps are absent. */
+export const states = ['QUEUED', 'PREPARED', 'SENT', ...agentStates, 'EXPIRED'] as const;
+export type State = (typeof states)[number];
 
 /**
  * From each state to those that may follow. REBOOTING follows itself when a swallowed reboot is asked for again. EXPIRED
@@ -74,7 +57,7 @@ export const moves: Readonly<Record<State, readonly State[]>> = {
   REFUSED: [],
   INTERRUPTED: [],
   CANCELLED: [],
-  EXPIRED: [...agentState.options],
+  EXPIRED: [...agentStates],
 };
 
 export const ends = ['DONE', 'PARTIAL', 'FAILED', 'REFUSED', 'INTERRUPTED', 'CANCELLED', 'EXPIRED'] as const;
