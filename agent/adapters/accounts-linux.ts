@@ -56,7 +56,7 @@ export function accountsLinux(options: AccountsLinuxOptions): Accounts {
   const today = options.today ?? (() => Math.floor(Date.now() / MS_PER_DAY));
   const checker: ChkpwdOptions = { programs: paths.checkPrograms, timeoutMs: CHECK_TIMEOUT_MS };
   const fingerprint = (): Record<string, string> =>
-    fingerprintOf(readFileSync(paths.passwd, 'utf8'), readFileSync(paths.shadow, 'utf8'), options.macKey);
+    fingerprintOf(readDatabase(paths.passwd), readDatabase(paths.shadow), options.macKey);
   const runOptions = {
     programs: paths.passwdPrograms,
     timeoutMs: options.passwdTimeoutMs ?? PASSWD_TIMEOUT_MS,
@@ -65,9 +65,9 @@ export function accountsLinux(options: AccountsLinuxOptions): Accounts {
 
   return {
     async resolve(name) {
-      const entries = parsePasswd(readFileSync(paths.passwd, 'utf8'));
+      const entries = parsePasswd(readDatabase(paths.passwd));
       const { uid, name: found } = findAccount(entries, name, options.administrator);
-      return { name: found, uid, state: accountState(readFileSync(paths.shadow, 'utf8'), found, today()) };
+      return { name: found, uid, state: accountState(readDatabase(paths.shadow), found, today()) };
     },
 
     fingerprint: async () => fingerprint(),
@@ -93,7 +93,7 @@ export function accountsLinux(options: AccountsLinuxOptions): Accounts {
 
     async obstacles(account) {
       try {
-        const [passwd, shadow] = [readFileSync(paths.passwd, 'utf8'), readFileSync(paths.shadow, 'utf8')];
+        const [passwd, shadow] = [readDatabase(paths.passwd), readDatabase(paths.shadow)];
         return findObstacles(account, { passwd, shadow, today: today(), nowS: Math.floor(Date.now() / 1000) });
       } catch (error) {
         // A file that cannot be read tells nothing; anything but the system's own error is a defect.
@@ -107,6 +107,15 @@ export function accountsLinux(options: AccountsLinuxOptions): Accounts {
       await clearTallies(account.name);
     },
   };
+}
+
+/** A database that cannot be read is a finding about the machine and no defect of this program: the operation ends by it. */
+function readDatabase(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new Failure('VERIFY_FAILED', { reason: 'database_unreadable', errno: errnoOf(error) ?? null }, error);
+  }
 }
 
 function findAccount(entries: readonly PasswdEntry[], name: string | null, administrator?: string): PasswdEntry {

@@ -42,6 +42,7 @@ export type AccountsFingerprint = Readonly<Record<string, string>>;
  *   (file and folder synced), and throws `PASSWD_FAILED`, `SHADOW_LOCKED`, `FS_READONLY` or `DISK_FULL`, each with
  *   a `reason`; all of them mean that the entry is as it was. A program that failed after it had changed the entry is a success:
  *   `accepts` proves what it is worth. What can be neither is `VERIFY_FAILED`. It brings a `locked` account back.
+ * - Where the database cannot be read at all, `resolve` and `fingerprint` throw `VERIFY_FAILED`.
  * - `accepts` asks the platform's checker; `false` means that it said no, and any other trouble is `VERIFY_FAILED`.
  * - `usable` asks whether the account may sign in at all now (expiry); `false` is a finding, not an error.
  * - `obstacles` tells what else would keep its owner out, now or within two weeks. It looks only, starts no program, and
