@@ -139,9 +139,9 @@ const table = {
   VERIFY_FAILED: unclear('The new password could not be proven.', 'Try to sign in; then reset again if needed.'),
   // VNC.
   VNC_ABSENT: warning('No VNC server was found in the guest.', 'Only the account’s password is reset.'),
-  VNC_FAILED: halfway(
+  VNC_FAILED: unclear(
     'The VNC password could not be changed.',
-    'The account’s password is in force; see the detail for the VNC server.',
+    'What was set before stays set; the reason says what stood in the way.',
   ),
   // Reboot.
   REBOOT_DENIED: unclear(
