@@ -2,7 +2,7 @@
 // then put into it, and the folder synced.
 
 import { randomUUID } from 'node:crypto';
-import { chown, link, open, rename, rm } from 'node:fs/promises';
+import { link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 type Options = Readonly<{ mode?: number; owner?: Readonly<{ uid: number; gid: number }> }>;
@@ -36,11 +36,12 @@ async function writeBeside(path: string, content: string, { mode = 0o600, owner 
   try {
     await handle.writeFile(content);
     await handle.chmod(mode);
+    // Through the handle: the folder may be the new owner's, who could put a link to another file in the name's place.
+    if (owner) await handle.chown(owner.uid, owner.gid);
     await handle.sync();
   } finally {
     await handle.close();
   }
-  if (owner) await chown(temporary, owner.uid, owner.gid);
   return temporary;
 }
 

@@ -4,9 +4,6 @@
 import type { AgentState } from '../../protocol/lifecycle.ts';
 import type { Verified } from '../../protocol/receipt.ts';
 
-/** The steps that change secrets. Each is announced in the journal, with what was there before, and then taken. */
-export type EffectName = 'account' | 'vnc';
-
 /** Keyed hashes of all account entries, by name. */
 export type AccountsEvidence = Readonly<Record<string, string>>;
 

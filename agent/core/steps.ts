@@ -1,7 +1,7 @@
 // What to do next. A pure decision over what the journal holds and three facts of the moment; the executor asks it again
 // after every outcome, and after a crash or a reboot it gives the same kind of answer.
 
-import { type Code, isCode } from '../../protocol/codes.ts';
+import type { Code } from '../../protocol/codes.ts';
 import type { AgentState } from '../../protocol/lifecycle.ts';
 import { REBOOT_REQUESTS_MAX } from '../../protocol/limits.ts';
 import { isEnded, type Operation } from './ledger.ts';
@@ -112,9 +112,4 @@ export function endOfProof(
     return { do: 'end', state: 'PARTIAL', code: 'VNC_ABSENT' };
   if (operation.work?.vnc && proven.vnc !== true) return { do: 'end', state: 'PARTIAL', code: 'VNC_UNVERIFIED' };
   return { do: 'end', state: 'DONE', code: null };
-}
-
-/** Codes come back from the journal as text. */
-export function knownCode(text: string | null): Code | null {
-  return text !== null && isCode(text) ? text : null;
 }
