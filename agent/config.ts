@@ -17,6 +17,9 @@ export const paths = {
   state: '/var/lib/latchkey-agent',
   link: '/var/lib/latchkey-agent/link',
   executor: '/var/lib/latchkey-agent/executor',
+  /** Roots learned since the image was made; each half keeps its own. */
+  linkRoots: '/var/lib/latchkey-agent/link/root',
+  executorRoots: '/var/lib/latchkey-agent/executor/root',
   socket: '/run/latchkey-agent/executor.sock',
 } as const;
 

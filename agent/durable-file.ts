@@ -2,8 +2,20 @@
 // then put into it, and the folder synced.
 
 import { randomUUID } from 'node:crypto';
-import { link, open, rename, rm } from 'node:fs/promises';
+import { chown, link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+
+/** Makes a folder that is its owner's alone and is still there after a power loss; one that exists stays as it is. */
+export async function makeFolder(path: string, owner?: Options['owner']): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return;
+    throw cause;
+  }
+  if (owner) await chown(path, owner.uid, owner.gid);
+  await syncFolder(dirname(path));
+}
 
 type Options = Readonly<{ mode?: number; owner?: Readonly<{ uid: number; gid: number }> }>;
 

@@ -10,8 +10,9 @@ import { sha256Text } from '../protocol/keys.ts';
 import type { ApiParts } from './api/parts.ts';
 import { buildServer } from './api/server.ts';
 import { recoverApprovals } from './api/submission.ts';
+import { Authority } from './config/authority.ts';
 import { readIfThere, writePrivateFile } from './config/files.ts';
-import { claimFolder, openInstallation, openSessionKey } from './config/installation.ts';
+import { claimFolder, openInstallation } from './config/installation.ts';
 import { lockData } from './config/lock.ts';
 import { logLevel, type ServeOptions } from './config/options.ts';
 import { type Paths, pathsIn } from './config/paths.ts';
@@ -61,7 +62,7 @@ async function assemble(
   const lock = lockData(paths.lock);
   undo.push(() => lock.release());
   const installation = await openInstallation(paths, { randomBytes, nowMs });
-  const sessionKey = await openSessionKey(paths, installation.root);
+  const authority = await Authority.open(paths, 'session');
   const store = Store.open(paths.database);
   undo.push(() => store.close());
   await admitFirstOperator(paths, store, nowMs());
@@ -72,7 +73,7 @@ async function assemble(
   const signer = signerClient(paths.signerSocket);
   await recoverApprovals({ store, signer, nowMs, log }, await operationsUnderWatch(store.db));
 
-  const gateway = new Gateway({ store, signer, installation, sessionKey, randomBytes, nowMs, log });
+  const gateway = new Gateway({ store, signer, installation, authority, randomBytes, nowMs, log });
   const addresses = { agent: '' };
   const parts: ApiParts = {
     store,

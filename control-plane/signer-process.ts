@@ -3,7 +3,7 @@
 
 import { pino } from 'pino';
 import { Failure } from '../protocol/failure.ts';
-import { openInstallationKeys } from './config/installation.ts';
+import { Authority } from './config/authority.ts';
 import { lockDataWithin } from './config/lock.ts';
 import { logLevel } from './config/options.ts';
 import { pathsIn } from './config/paths.ts';
@@ -23,12 +23,11 @@ export async function runSigner(data: string): Promise<void> {
     const log = pino({ level: logLevel(process.env), base: { part: 'signer' } }, pino.destination(2));
     // An earlier one that still ends would remove the sockets of this one.
     const lock = await lockDataWithin(paths.signerLock, PREDECESSOR_MS_MAX);
-    const { commandKey, root } = await openInstallationKeys(paths);
+    const authority = await Authority.open(paths, 'command');
     const ledger = SignerLedger.open(paths.signerDatabase);
     const parts = {
       ledger,
-      commandKey,
-      root,
+      authority,
       randomBytes: randomKernel(),
       nowS: () => Math.floor(Date.now() / 1000),
     };

@@ -11,6 +11,8 @@ export const RECEIPT_BYTES_MAX = 4_096;
 export const SEALED_BYTES_MAX = 1_024;
 /** Largest root document, in bytes of its JSON. */
 export const ROOT_BYTES_MAX = 32_768;
+/** Versions of the root that a link takes in one handshake; the rest come with the next ones. */
+export const ROOT_HOPS_MAX = 32;
 /** Deepest nesting of objects and arrays in a payload. */
 export const JSON_DEPTH_MAX = 6;
 

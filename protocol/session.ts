@@ -4,6 +4,7 @@
 import { type JsonValue, parseCanonical } from './canonical.ts';
 import { Failure } from './failure.ts';
 import { FRAME_BYTES_MAX, READY_TTL_S } from './limits.ts';
+import { signedRoot } from './root.ts';
 import {
   accountName,
   agentId,
@@ -47,6 +48,8 @@ export const enrol = z.strictObject({
   v: z.literal(1),
   join_token: z.string().check(z.regex(/^lkj_[A-Za-z0-9_-]{43}$/)),
   sn: bytes32,
+  /** The newest root that the machine has; the first one where it is absent. */
+  root_ver: z.optional(z.int().check(z.gte(1))),
   nonce: bytes32,
   ik: ed25519Jwk,
   ek: ed25519Jwk,
@@ -141,6 +144,8 @@ export type Ack = z.infer<typeof ack>;
 export const downFrame = z.discriminatedUnion('t', [
   z.strictObject({ t: z.literal('challenge'), sn: bytes32 }),
   z.strictObject({ t: z.literal('enrolled'), token: compactToken }),
+  /** The next version of the root, in their order: before the answer to an enrolment or hello, and whenever one is published. */
+  z.strictObject({ t: z.literal('root'), document: signedRoot }),
   z.strictObject({ t: z.literal('welcome'), token: compactToken }),
   z.strictObject({ t: z.literal('prepare'), op: operationId, account: z.nullable(accountName) }),
   z.strictObject({ t: z.literal('command'), op: operationId, token: compactToken }),

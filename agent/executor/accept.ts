@@ -27,9 +27,9 @@ export type Holding = {
 };
 
 /** Verifies the signed bytes in this, the privileged process; throws the token layer's codes. */
-export function verifyCommand(parts: ExecutorParts, token: string): Promise<VerifiedToken> {
+export async function verifyCommand({ roots }: ExecutorParts, token: string): Promise<VerifiedToken> {
   // The key's end is checked against the command's own time, in `authorise`, once that can be read.
-  return verifyToken(token, 'lk-command+jws', roleKeys(parts.root, 'command', null));
+  return verifyToken(token, 'lk-command+jws', roleKeys(await roots.newest(), 'command', null));
 }
 
 /**
@@ -43,7 +43,8 @@ export async function accept(
   token: VerifiedToken,
 ): Promise<Holding | null> {
   const { op, cn } = prepared;
-  const order = authoriseReset(token, { ...parts.identity, root: parts.root, op, cn, expired: prepared.expired() });
+  const root = await parts.roots.newest();
+  const order = authoriseReset(token, { ...parts.identity, root, op, cn, expired: prepared.expired() });
   const known = recorder.ledger.get(op);
   if (known && known.cmdSha256 === token.payloadSha256) return null;
   if (known) throw new Failure('OP_CONFLICT');

@@ -34,5 +34,6 @@ export async function cancelRequested(parts: ExecutorParts, operation: Operation
 
 async function demandCancel(parts: ExecutorParts, { op, work }: Operation, token: string): Promise<void> {
   const cn = work?.cn ?? '';
-  authoriseCancel(await verifyCommand(parts, token), { ...parts.identity, root: parts.root, op, cn, expired: false });
+  const root = await parts.roots.newest();
+  authoriseCancel(await verifyCommand(parts, token), { ...parts.identity, root, op, cn, expired: false });
 }

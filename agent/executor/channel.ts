@@ -4,6 +4,7 @@
 import type { Duplex } from 'node:stream';
 import { parseCanonical } from '../../protocol/canonical.ts';
 import { FRAME_BYTES_MAX } from '../../protocol/limits.ts';
+import { signedRoot } from '../../protocol/root.ts';
 import { accountName, compactToken, operationId, parseSchema, z } from '../../protocol/schema.ts';
 
 /** All that a link can say to an executor. */
@@ -14,6 +15,7 @@ const request = z.discriminatedUnion('t', [
   z.strictObject({ t: z.literal('receipts') }),
   z.strictObject({ t: z.literal('ack'), token: compactToken }),
   z.strictObject({ t: z.literal('cancel'), token: compactToken }),
+  z.strictObject({ t: z.literal('root'), document: signedRoot }),
 ]);
 export type Request = z.infer<typeof request>;
 
@@ -22,7 +24,8 @@ export type Answer =
   | { t: 'ready'; op: string; token: string }
   | { t: 'receipt'; token: string }
   | { t: 'refused'; op: string | null; code: string }
-  | { t: 'state'; head: string; open: string | null }
+  | { t: 'state'; head: string; open: string | null; root: number }
+  | { t: 'root'; version: number }
   | { t: 'end' };
 
 /** Requests that wait unread; a link that says more than this at once is broken. */

@@ -12,6 +12,7 @@ import { powerLinux } from '../adapters/power-linux.ts';
 import { randomKernel } from '../adapters/random-kernel.ts';
 import { vncServers } from '../adapters/vnc-servers.ts';
 import { paths, readConfig, readTrust } from '../config.ts';
+import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
 import { cancelBoxAt } from './cancel-box.ts';
 import { Channel } from './channel.ts';
@@ -53,7 +54,7 @@ async function assemble(
   ]);
   return {
     identity: { agent: identity.agent, project: identity.project, ek },
-    root,
+    roots: new RootShelf(paths.executorRoots, root),
     policy: { rootfs: config.rootfs, vncServer: config.vncServer, commonPasswords },
     accounts: accountsLinux({ macKey, ...(config.administrator ? { administrator: config.administrator } : {}) }),
     vnc: vncServers({ macKey }),

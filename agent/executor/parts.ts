@@ -2,7 +2,7 @@
 
 import type { Logger } from 'pino';
 import type { SigningKey } from '../../protocol/keys.ts';
-import type { RootPayload } from '../../protocol/root.ts';
+import type { RootPayload, SignedRoot } from '../../protocol/root.ts';
 import type { Accounts } from '../ports/accounts.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Environment } from '../ports/environment.ts';
@@ -13,6 +13,9 @@ import type { Vnc } from '../ports/vnc.ts';
 
 /** Who this machine is to the control plane, and the executor's own key. */
 export type Identity = Readonly<{ agent: string; project: string; ek: SigningKey }>;
+
+/** The newest root, read anew each time: one may come while an executor waits. `add` proves and keeps the next one. */
+export type Roots = Readonly<{ newest(): Promise<RootPayload>; add(document: SignedRoot): Promise<RootPayload> }>;
 
 /** What agent.json says to the executor. */
 export type Policy = Readonly<{
@@ -26,7 +29,7 @@ export type CancelBox = Readonly<{ put(token: string): Promise<void>; take(): Pr
 
 export type ExecutorParts = Readonly<{
   identity: Identity;
-  root: RootPayload;
+  roots: Roots;
   policy: Policy;
   accounts: Accounts;
   vnc: Vnc;

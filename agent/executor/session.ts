@@ -39,6 +39,9 @@ export async function serveConnection(parts: ExecutorParts, channel: Channel): P
       case 'cancel':
         await receiveCancel(parts, request.token);
         return;
+      case 'root':
+        channel.send({ t: 'root', version: (await parts.roots.add(request.document)).version });
+        return;
       case 'execute':
         // Nothing was prepared here, so no nonce of this process can be in the command.
         throw new Failure('NONCE_UNKNOWN');
@@ -175,7 +178,8 @@ async function resume(parts: ExecutorParts, channel: Channel): Promise<void> {
 async function report(parts: ExecutorParts, channel: Channel): Promise<void> {
   const journal = await parts.openJournal('read');
   const ledger = ledgerOf(journal);
-  channel.send({ t: 'state', head: journal.head(), open: openOperation(ledger)?.op ?? null });
+  const root = (await parts.roots.newest()).version;
+  channel.send({ t: 'state', head: journal.head(), open: openOperation(ledger)?.op ?? null, root });
   for (const { token } of unacknowledged(ledger)) channel.send({ t: 'receipt', token });
   await journal.close();
 }
@@ -195,7 +199,7 @@ async function acknowledge(parts: ExecutorParts, channel: Channel, first: string
 }
 
 async function readAck(parts: ExecutorParts, token: string) {
-  const { payload } = await verifyToken(token, 'lk-ack+jws', roleKeys(parts.root, 'session', null));
+  const { payload } = await verifyToken(token, 'lk-ack+jws', roleKeys(await parts.roots.newest(), 'session', null));
   const { agent, op, n } = parseSchema(ackSchema, payload);
   if (agent !== parts.identity.agent) throw new Failure('AUD_MISMATCH');
   return { kind: 'acked', op, n } as const;

@@ -5,13 +5,13 @@ import { readFile, rm } from 'node:fs/promises';
 import { isCode } from '../../protocol/codes.ts';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { type SigningKey, sha256Text, toBase64url } from '../../protocol/keys.ts';
-import { HANDSHAKE_TIMEOUT_MS } from '../../protocol/limits.ts';
-import { type RootPayload, roleKeys } from '../../protocol/root.ts';
+import { roleKeys } from '../../protocol/root.ts';
 import { parseSchema } from '../../protocol/schema.ts';
 import { type Enrol, type Enrolled, enrolled as enrolledSchema, type Facts } from '../../protocol/session.ts';
 import { signToken, verifyToken } from '../../protocol/token.ts';
 import type { Random } from '../ports/random.ts';
-import { expectChallenge } from './handshake.ts';
+import type { RootShelf } from '../root-shelf.ts';
+import { expectChallenge, learnRoots } from './handshake.ts';
 import { type Address, ControlPlaneSocket } from './socket.ts';
 
 const JOIN_TOKEN = /^lkj_[A-Za-z0-9_-]{43}$/;
@@ -19,7 +19,7 @@ const JOIN_TOKEN = /^lkj_[A-Za-z0-9_-]{43}$/;
 export type Enrolment = Readonly<{
   ik: SigningKey;
   ek: SigningKey;
-  root: RootPayload;
+  roots: RootShelf;
   addresses: readonly Address[];
   joinToken: string;
   machineSha256: string;
@@ -46,18 +46,15 @@ async function enrolAt(address: Address, enrolment: Enrolment): Promise<Enrolled
   try {
     const nonce = toBase64url(enrolment.random.bytes(32));
     const sn = await expectChallenge(socket);
-    socket.send({ t: 'enrol', token: await request(enrolment, sn, nonce) });
-    const frame = await socket.next(HANDSHAKE_TIMEOUT_MS);
+    const known = await enrolment.roots.newest();
+    socket.send({ t: 'enrol', token: await request(enrolment, { sn, nonce, root_ver: known.version }) });
+    const { frame, root } = await learnRoots(socket, known, (document) => enrolment.roots.add(document));
     if (frame?.t === 'error') throw new Failure(isCode(frame.code) ? frame.code : 'JOIN_TOKEN_INVALID');
     if (frame?.t !== 'enrolled') throw new Failure('SERVER_UNREACHABLE', { reason: 'no_answer' });
-    const { header, payload } = await verifyToken(
-      frame.token,
-      'lk-enrolled+jws',
-      roleKeys(enrolment.root, 'session', null),
-    );
+    const { header, payload } = await verifyToken(frame.token, 'lk-enrolled+jws', roleKeys(root, 'session', null));
     const answer = parseSchema(enrolledSchema, payload);
-    roleKeys(enrolment.root, 'session', answer.now)(header.kid);
-    if (answer.iss !== enrolment.root.iss) throw new Failure('ISS_MISMATCH');
+    roleKeys(root, 'session', answer.now)(header.kid);
+    if (answer.iss !== root.iss) throw new Failure('ISS_MISMATCH');
     if (answer.nonce !== nonce) throw new Failure('NONCE_UNKNOWN', { reason: 'enrolled' });
     return answer;
   } finally {
@@ -65,12 +62,16 @@ async function enrolAt(address: Address, enrolment: Enrolment): Promise<Enrolled
   }
 }
 
-async function request(enrolment: Enrolment, sn: string, nonce: string): Promise<string> {
+async function request(
+  enrolment: Enrolment,
+  { sn, nonce, root_ver }: Readonly<{ sn: string; nonce: string; root_ver: number }>,
+): Promise<string> {
   const { ik, ek, joinToken, machineSha256, facts } = enrolment;
   const payload: Enrol = {
     v: 1,
     join_token: joinToken,
     sn,
+    root_ver,
     nonce,
     ik: ik.jwk,
     ek: ek.jwk,

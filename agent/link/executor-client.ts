@@ -6,13 +6,17 @@ import { parseCanonical } from '../../protocol/canonical.ts';
 import { isCode } from '../../protocol/codes.ts';
 import { Failure } from '../../protocol/failure.ts';
 import { FRAME_BYTES_MAX } from '../../protocol/limits.ts';
+import type { SignedRoot } from '../../protocol/root.ts';
 import { bytes32, codeName, compactToken, operationId, parseSchema, receiptToken, z } from '../../protocol/schema.ts';
+
+const rootVersion = z.int().check(z.gte(1));
 
 const answer = z.discriminatedUnion('t', [
   z.strictObject({ t: z.literal('ready'), op: operationId, token: compactToken }),
   z.strictObject({ t: z.literal('receipt'), token: receiptToken }),
   z.strictObject({ t: z.literal('refused'), op: z.nullable(operationId), code: codeName }),
-  z.strictObject({ t: z.literal('state'), head: bytes32, open: z.nullable(operationId) }),
+  z.strictObject({ t: z.literal('state'), head: bytes32, open: z.nullable(operationId), root: rootVersion }),
+  z.strictObject({ t: z.literal('root'), version: rootVersion }),
   z.strictObject({ t: z.literal('end') }),
 ]);
 export type ExecutorAnswer = z.infer<typeof answer>;
@@ -23,7 +27,8 @@ export type ExecutorRequest =
   | { t: 'resume' }
   | { t: 'receipts' }
   | { t: 'ack'; token: string }
-  | { t: 'cancel'; token: string };
+  | { t: 'cancel'; token: string }
+  | { t: 'root'; document: SignedRoot };
 
 /** A short request is given this long; an operation takes as long as it takes. */
 const SHORT_REQUEST_MS = 20_000;
@@ -77,7 +82,8 @@ export class ExecutorConnection {
   }
 }
 
-export type Report = Readonly<{ head: string; open: string | null; receipts: readonly string[] }>;
+/** `root`: the version that executors go by. */
+export type Report = Readonly<{ head: string; open: string | null; root: number; receipts: readonly string[] }>;
 
 /** Asks a fresh executor what its journal holds; throws `EXECUTOR_UNAVAILABLE` or the code of its refusal. */
 export async function askReport(path: string): Promise<Report> {
@@ -85,7 +91,7 @@ export async function askReport(path: string): Promise<Report> {
   const state = answers.find((answer) => answer.t === 'state');
   if (!state) throw new Failure('EXECUTOR_UNAVAILABLE');
   const receipts = answers.flatMap((answer) => (answer.t === 'receipt' ? [answer.token] : []));
-  return { head: state.head, open: state.open, receipts };
+  return { head: state.head, open: state.open, root: state.root, receipts };
 }
 
 /** Sends requests to a fresh executor and collects its answers; throws the code of its refusal. */

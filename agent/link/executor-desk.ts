@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { isEnd } from '../../protocol/lifecycle.ts';
 import { receipt as receiptSchema } from '../../protocol/receipt.ts';
+import type { SignedRoot } from '../../protocol/root.ts';
 import { parseSchema } from '../../protocol/schema.ts';
 import { payloadOf } from '../../protocol/token.ts';
 import { ask, askReport, type ExecutorAnswer, ExecutorConnection, type Report } from './executor-client.ts';
@@ -51,6 +52,11 @@ export class ExecutorDesk {
 
   report(): Promise<Report> {
     return this.#errand(() => askReport(this.#path));
+  }
+
+  /** Gives executors the next root; throws the code of their refusal. */
+  async bringRoot(document: SignedRoot): Promise<void> {
+    await this.#errand(() => ask(this.#path, [{ t: 'root', document }]));
   }
 
   /** Short requests take turns: each is a process, and the service manager starts only a few at a time. */

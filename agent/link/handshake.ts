@@ -3,10 +3,10 @@
 
 import { Failure } from '../../protocol/failure.ts';
 import { toBase64url } from '../../protocol/keys.ts';
-import { HANDSHAKE_TIMEOUT_MS, WELCOME_ROUND_TRIP_MS_MAX } from '../../protocol/limits.ts';
-import { type RootPayload, roleKeys } from '../../protocol/root.ts';
+import { HANDSHAKE_TIMEOUT_MS, ROOT_HOPS_MAX, WELCOME_ROUND_TRIP_MS_MAX } from '../../protocol/limits.ts';
+import { type RootPayload, roleKeys, type SignedRoot } from '../../protocol/root.ts';
 import { parseSchema } from '../../protocol/schema.ts';
-import { type Hello, type Welcome, welcome as welcomeSchema } from '../../protocol/session.ts';
+import { type DownFrame, type Hello, type Welcome, welcome as welcomeSchema } from '../../protocol/session.ts';
 import { signToken, verifyToken } from '../../protocol/token.ts';
 import { WIRE_VERSION, WIRE_VERSION_MIN } from '../../protocol/version.ts';
 import type { Random } from '../ports/random.ts';
@@ -19,6 +19,8 @@ export type ServerClock = Readonly<{ nowS(): number }>;
 export type Greeting = Readonly<{
   identity: LinkIdentity;
   root: RootPayload;
+  /** Proves and keeps the next root. */
+  learn(document: SignedRoot): Promise<RootPayload>;
   progress: Progress;
   bootId: string;
   journalHead: string | null;
@@ -28,7 +30,11 @@ export type Greeting = Readonly<{
   store(progress: Progress): Promise<void>;
 }>;
 
-export async function greet(socket: ControlPlaneSocket, greeting: Greeting): Promise<ServerClock> {
+/** Returns the server's time and the root that this connection goes by. */
+export async function greet(
+  socket: ControlPlaneSocket,
+  greeting: Greeting,
+): Promise<Readonly<{ clock: ServerClock; root: RootPayload }>> {
   const { identity, root, random } = greeting;
   // Demanded by the root and not built yet: no connection is better than one without it.
   if (root.policy.cb === 'required') throw new Failure('VERSION_UNSUPPORTED', { reason: 'channel_binding' });
@@ -50,12 +56,13 @@ export async function greet(socket: ControlPlaneSocket, greeting: Greeting): Pro
   };
   const askedMs = performance.now();
   socket.send({ t: 'hello', token: await signToken('lk-hello+jws', hello, identity.ik) });
-  const welcome = await expectWelcome(socket, greeting, an);
+  const { welcome, root: learned } = await expectWelcome(socket, greeting, an);
   const heardMs = performance.now();
   if (heardMs - askedMs > WELCOME_ROUND_TRIP_MS_MAX) throw new Failure('EXPIRED', { reason: 'welcome_round_trip' });
   await greeting.store({ ctr: welcome.ctr, now: welcome.now });
   socket.send({ t: 'hello_ok', ctr: welcome.ctr });
-  return { nowS: () => welcome.now + Math.floor((performance.now() - heardMs) / 1000) };
+  const nowS = () => welcome.now + Math.floor((performance.now() - heardMs) / 1000);
+  return { clock: { nowS }, root: learned };
 }
 
 export async function expectChallenge(socket: ControlPlaneSocket): Promise<string> {
@@ -64,12 +71,27 @@ export async function expectChallenge(socket: ControlPlaneSocket): Promise<strin
   return frame.sn;
 }
 
+/** The next frame that is no root, and the root that stands after those before it. */
+export async function learnRoots(
+  socket: ControlPlaneSocket,
+  known: RootPayload,
+  learn: (document: SignedRoot) => Promise<RootPayload>,
+): Promise<Readonly<{ frame: DownFrame | null; root: RootPayload }>> {
+  let root = known;
+  for (let hops = 0; ; hops += 1) {
+    const frame = await socket.next(HANDSHAKE_TIMEOUT_MS);
+    if (frame?.t !== 'root') return { frame, root };
+    if (hops === ROOT_HOPS_MAX) throw new Failure('ROOT_INVALID', { reason: 'hops' });
+    root = await learn(frame.document);
+  }
+}
+
 async function expectWelcome(
   socket: ControlPlaneSocket,
-  { identity, root, progress }: Greeting,
+  { identity, root: known, learn, progress }: Greeting,
   an: string,
-): Promise<Welcome> {
-  const frame = await socket.next(HANDSHAKE_TIMEOUT_MS);
+): Promise<Readonly<{ welcome: Welcome; root: RootPayload }>> {
+  const { frame, root } = await learnRoots(socket, known, learn);
   if (frame?.t !== 'welcome') throw new Failure('SERVER_UNREACHABLE', { reason: 'no_welcome' });
   // The keys' ends are judged by the time that this very token brings.
   const verified = await verifyToken(frame.token, 'lk-welcome+jws', roleKeys(root, 'session', null));
@@ -79,7 +101,10 @@ async function expectWelcome(
   if (welcome.an !== an) throw new Failure('NONCE_UNKNOWN', { reason: 'welcome' });
   if (welcome.now < progress.now || welcome.ctr !== progress.ctr + 1)
     throw new Failure('STATE_ROLLED_BACK', { reason: 'welcome' });
+  // A version that the control plane has withdrawn: what it signed may be the thief's.
+  if (root.version < welcome.min_root)
+    throw new Failure('ROOT_ROLLBACK', { have: root.version, need: welcome.min_root });
   const oldest = Math.max(WIRE_VERSION_MIN, root.policy.min_v);
   if (welcome.version < oldest || welcome.version > WIRE_VERSION) throw new Failure('VERSION_UNSUPPORTED');
-  return welcome;
+  return { welcome, root };
 }

@@ -5,11 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { CLOCK_AHEAD_S } from '../../protocol/limits.ts';
-import { type RootPayload, roleKeys } from '../../protocol/root.ts';
+import { type RootPayload, roleKeys, type SignedRoot } from '../../protocol/root.ts';
 import { parseSchema } from '../../protocol/schema.ts';
 import { ack as ackSchema, type DownFrame, type Facts } from '../../protocol/session.ts';
 import { payloadOf, verifyToken } from '../../protocol/token.ts';
 import type { Random } from '../ports/random.ts';
+import type { RootShelf } from '../root-shelf.ts';
 import { reconnectDelayMs } from './backoff.ts';
 import type { Report } from './executor-client.ts';
 import { ExecutorDesk } from './executor-desk.ts';
@@ -20,7 +21,7 @@ import { type Address, ControlPlaneSocket } from './socket.ts';
 
 export type LinkParts = Readonly<{
   identity: LinkIdentity;
-  root: RootPayload;
+  roots: RootShelf;
   addresses: readonly Address[];
   executorSocket: string;
   agentVersion: string;
@@ -44,6 +45,7 @@ export class Link {
   readonly #outbox: Outbox;
   #socket: ControlPlaneSocket | undefined;
   #clock: ServerClock | undefined;
+  #root: RootPayload | undefined;
 
   constructor(parts: LinkParts) {
     this.#parts = parts;
@@ -92,11 +94,14 @@ export class Link {
     let stopBeats = () => {};
     let stopFacts = () => {};
     try {
-      this.#clock = await this.#greet(socket, report);
+      const { clock, root } = await this.#greet(socket, report);
+      this.#clock = clock;
+      this.#root = root;
       log.info({ host: address.url.host }, 'connected');
       this.#socket = socket;
       stopBeats = socket.keepAlive(() => socket.send({ t: 'heartbeat', uptime_s: Math.floor(process.uptime()) }));
       stopFacts = this.#sendFacts(socket);
+      await this.#bringRoots(report?.root ?? root.version);
       this.#catchUp(socket, report);
       for (let frame = await socket.next(); frame; frame = await socket.next()) await this.#take(frame);
     } finally {
@@ -118,11 +123,12 @@ export class Link {
     }
   }
 
-  async #greet(socket: ControlPlaneSocket, report: Report | null): Promise<ServerClock> {
-    const { identity, root, agentVersion, random } = this.#parts;
+  async #greet(socket: ControlPlaneSocket, report: Report | null): ReturnType<typeof greet> {
+    const { identity, roots, agentVersion, random } = this.#parts;
     return greet(socket, {
       identity,
-      root,
+      root: await roots.newest(),
+      learn: (document) => roots.add(document),
       progress: await this.#parts.readProgress(),
       bootId: await this.#parts.readBootId(),
       journalHead: report?.head ?? null,
@@ -130,6 +136,31 @@ export class Link {
       random,
       store: (progress) => this.#parts.storeProgress(progress),
     });
+  }
+
+  /**
+   * Executors verify by roots of their own: whatever they have not heard of is given to them. What they cannot take now is
+   * given again at the next report; until then they refuse what a newer key signed.
+   */
+  async #bringRoots(known: number): Promise<void> {
+    const { roots, log } = this.#parts;
+    try {
+      for (let version = known + 1; ; version += 1) {
+        const document = await roots.document(version);
+        if (document === null) return;
+        await this.#desk.bringRoot(document);
+      }
+    } catch (error) {
+      log.error({ code: codeOf(error) ?? 'INTERNAL' }, 'the executor did not take a root');
+    }
+  }
+
+  async #learnRoot(document: SignedRoot): Promise<void> {
+    const { roots, log } = this.#parts;
+    const root = await roots.add(document);
+    this.#root = root;
+    log.info({ version: root.version }, 'a new root');
+    await this.#bringRoots(root.version - 1);
   }
 
   /** Everything unacknowledged goes out before `synced` says so; then what was left behind is taken up. */
@@ -163,6 +194,8 @@ export class Link {
 
   async #take(frame: DownFrame): Promise<void> {
     switch (frame.t) {
+      case 'root':
+        return this.#learnRoot(frame.document);
       case 'prepare':
         return this.#desk.prepare(frame.op, frame.account);
       case 'command':
@@ -195,10 +228,11 @@ export class Link {
   }
 
   async #acknowledge(token: string): Promise<void> {
-    const { root, identity } = this.#parts;
-    const { payload } = await verifyToken(token, 'lk-ack+jws', roleKeys(root, 'session', this.#clock?.nowS() ?? 0));
+    if (!this.#root || !this.#clock) return;
+    const keys = roleKeys(this.#root, 'session', this.#clock.nowS());
+    const { payload } = await verifyToken(token, 'lk-ack+jws', keys);
     const { agent, op, n } = parseSchema(ackSchema, payload);
-    if (agent !== identity.agent) throw new Failure('AUD_MISMATCH');
+    if (agent !== this.#parts.identity.agent) throw new Failure('AUD_MISMATCH');
     this.#outbox.acknowledge(op, n);
     this.#desk.acknowledge(op, token);
   }

@@ -13,6 +13,7 @@ import { randomKernel } from '../adapters/random-kernel.ts';
 import { controlPlaneUrls, paths, readConfig, readTrust } from '../config.ts';
 import { replaceFile } from '../durable-file.ts';
 import { makeKeys, readIdentity, writeIdentity } from '../executor/identity.ts';
+import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
 import { AGENT_VERSION } from '../version.ts';
 import { reconnectDelayMs } from './backoff.ts';
@@ -47,7 +48,7 @@ export async function runLink(entry: string): Promise<void> {
   if (!identity) return;
   const link = new Link({
     identity,
-    root,
+    roots: new RootShelf(paths.linkRoots, root),
     addresses,
     executorSocket: paths.socket,
     agentVersion: AGENT_VERSION,
@@ -113,8 +114,10 @@ export async function runEnrol({ retry, entry }: { retry: boolean; entry: string
   const ik = await makeLinkKey(await makeLinkFolder(), random, await linkOwner());
   const marker = await makeMarker(toBase64url(random.bytes(32)));
   const facts = await readFactsInChild(entry).catch(() => null);
+  // The executor's shelf: this is root. The link is told of the same roots when it connects.
+  const roots = new RootShelf(paths.executorRoots, root);
   const ask = async () =>
-    enrol({ ik, ek, root, addresses, joinToken, machineSha256: await hashMachine(), facts, random });
+    enrol({ ik, ek, roots, addresses, joinToken, machineSha256: await hashMachine(), facts, random });
   const answer = retry ? await askUntilAnswered(ask, makeLog('latchkey-enrol')) : await ask();
   // The executor's identity is the one that counts: it is written first, and a start without the link's finishes here.
   const identity = { v: 1, agent: answer.agent, project: answer.project, marker } as const;

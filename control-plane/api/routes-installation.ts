@@ -138,7 +138,7 @@ export function installationRoutes(root: FastifyInstance, parts: ApiParts): void
     v: 1 as const,
     url: [parts.agentUrl()],
     ca_pem: parts.caPem,
-    root: installation.signedRoot,
+    root: (await installation.chain.newest()).signed,
   }));
 
   app.get('/v1/whoami', { schema: { response: { 200: whoamiView } } }, async (request) => ({

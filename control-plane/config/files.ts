@@ -3,6 +3,7 @@
 
 import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { JsonValue } from '../../protocol/canonical.ts';
 import { Failure } from '../../protocol/failure.ts';
 
 /** Makes a folder that only its owner may enter, its parents included. */
@@ -53,6 +54,15 @@ export function readIfThere(path: string): string | null {
       throw error;
     }
   });
+}
+
+/** `file` is what a reader of the error is told; throws `CONFIG_INVALID`. */
+export function parseJson(text: string, file: string): JsonValue {
+  try {
+    return JSON.parse(text) as JsonValue;
+  } catch (cause) {
+    throw new Failure('CONFIG_INVALID', { file, reason: 'json' }, cause);
+  }
 }
 
 function syncFolder(path: string): void {

@@ -3,15 +3,16 @@
 
 import { readdirSync } from 'node:fs';
 import { z } from 'zod';
-import type { JsonValue } from '../../protocol/canonical.ts';
-import { codeOf, Failure } from '../../protocol/failure.ts';
-import { fromBase64url, type SigningKey, signingKeyFromSeed, toBase64url } from '../../protocol/keys.ts';
-import { openRoot, type RootPayload, type SignedRoot, signedRoot, signRoot } from '../../protocol/root.ts';
-import { installationId, newId, parseSchema, projectName } from '../../protocol/schema.ts';
+import { Failure } from '../../protocol/failure.ts';
+import { type SigningKey, toBase64url } from '../../protocol/keys.ts';
+import { type RootPayload, signRoot } from '../../protocol/root.ts';
+import { installationId, newId, projectName } from '../../protocol/schema.ts';
 import { WIRE_VERSION_MIN } from '../../protocol/version.ts';
-import { makePrivateFolder, readIfThere, writePrivateFile } from './files.ts';
+import { makePrivateFolder, parseJson, readIfThere, writePrivateFile } from './files.ts';
+import { createKey } from './key-file.ts';
 import type { Paths } from './paths.ts';
 import type { RandomBytes } from './random-kernel.ts';
+import { TrustChain } from './trust-chain.ts';
 
 const YEAR_S = 365 * 24 * 3_600;
 const PROJECT = 'default';
@@ -28,7 +29,7 @@ const record = z.strictObject({
   created_at: z.iso.datetime(),
 });
 
-export type Installation = Readonly<{ iss: string; project: string; root: RootPayload; signedRoot: SignedRoot }>;
+export type Installation = Readonly<{ iss: string; project: string; chain: TrustChain }>;
 export type Surroundings = Readonly<{ randomBytes: RandomBytes; nowMs: () => number }>;
 
 /** A folder that this program may use: made private, or refused where it holds somebody else's files. */
@@ -52,9 +53,10 @@ export async function openInstallation(paths: Paths, around: Surroundings): Prom
   }
   const { iss, project, created_at } = known.data;
   if (nowMs < Date.parse(created_at)) throw new Failure('CLOCK_WRONG', { created_at });
-  const { root, signed } = await readTrustRoot(paths);
+  const chain = await TrustChain.open(paths);
+  const { root } = await chain.newest();
   if (root.iss !== iss) throw new Failure('CONFIG_INVALID', { file: 'trust/root.json', field: 'iss' });
-  return { iss, project, root, signedRoot: signed };
+  return { iss, project, chain };
 }
 
 async function createInstallation(paths: Paths, around: Surroundings): Promise<Installation> {
@@ -65,10 +67,11 @@ async function createInstallation(paths: Paths, around: Surroundings): Promise<I
     writePrivateFile(paths.apiKey, `lk_${toBase64url(around.randomBytes(32))}\n`);
   }
   if (readIfThere(paths.trustRoot) === null) await createTrustRoot(paths, around);
-  const { root, signed } = await readTrustRoot(paths);
+  const chain = await TrustChain.open(paths);
+  const { root } = await chain.newest();
   const created_at = new Date(around.nowMs()).toISOString();
   writePrivateFile(paths.installation, `${JSON.stringify({ v: 1, iss: root.iss, project: PROJECT, created_at })}\n`);
-  return { iss: root.iss, project: PROJECT, root, signedRoot: signed };
+  return { iss: root.iss, project: PROJECT, chain };
 }
 
 /** A 1-of-1 root; `latchkey keys ceremony` moves it to offline keys. */
@@ -90,48 +93,6 @@ async function createTrustRoot(paths: Paths, { randomBytes, nowMs }: Surrounding
   writePrivateFile(paths.trustRoot, `${JSON.stringify(await signRoot(root, [rootKey]))}\n`);
 }
 
-/** The key in that file, made where there is none yet. */
-async function createKey(path: string, randomBytes: RandomBytes): Promise<SigningKey> {
-  if (readIfThere(path) === null) {
-    writePrivateFile(path, `${JSON.stringify({ v: 1, seed: toBase64url(randomBytes(32)) })}\n`);
-  }
-  return readKey(path);
-}
-
-const keyFile = z.strictObject({ v: z.literal(1), seed: z.string().regex(/^[A-Za-z0-9_-]{43}$/) });
-
-/** Reads a private key that must be there. */
-export async function readKey(path: string): Promise<SigningKey> {
-  const text = readIfThere(path);
-  if (text === null) throw new Failure('CONFIG_INVALID', { file: path, reason: 'missing' });
-  const parsed = keyFile.safeParse(parseJson(text, path));
-  if (!parsed.success) throw new Failure('CONFIG_INVALID', { file: path, field: 'seed' });
-  const seed = fromBase64url(parsed.data.seed);
-  const key = await signingKeyFromSeed(seed);
-  seed.fill(0);
-  return key;
-}
-
-/** The newest root; `CONFIG_INVALID` where it is missing or does not hold. */
-export async function readTrustRoot(paths: Paths): Promise<{ root: RootPayload; signed: SignedRoot }> {
-  const text = readIfThere(paths.trustRoot);
-  if (text === null) throw new Failure('CONFIG_INVALID', { file: 'trust/root.json', reason: 'missing' });
-  const document = parseJson(text, 'trust/root.json');
-  try {
-    return { root: await openRoot(document), signed: parseSchema(signedRoot, document) };
-  } catch (cause) {
-    throw new Failure('CONFIG_INVALID', { file: 'trust/root.json', reason: codeOf(cause) ?? 'error' }, cause);
-  }
-}
-
-function parseJson(text: string, file: string): JsonValue {
-  try {
-    return JSON.parse(text) as JsonValue;
-  } catch (cause) {
-    throw new Failure('CONFIG_INVALID', { file, reason: 'json' }, cause);
-  }
-}
-
 function readIfThereFolder(path: string): string[] {
   try {
     return readdirSync(path);
@@ -140,23 +101,4 @@ function readIfThereFolder(path: string): string[] {
     if (reason === 'ENOENT') return [];
     throw new Failure('PATH_UNWRITABLE', { path, reason }, cause);
   }
-}
-
-/** What the signer needs: its key, which the root must name for commands, and the root. */
-export async function openInstallationKeys(paths: Paths): Promise<{ commandKey: SigningKey; root: RootPayload }> {
-  const { root } = await readTrustRoot(paths);
-  const commandKey = await readKey(paths.commandKey);
-  demandRole(root, 'command', commandKey, paths.commandKey);
-  return { commandKey, root };
-}
-
-/** The gateway's key, which the root must name for sessions. */
-export async function openSessionKey(paths: Paths, root: RootPayload): Promise<SigningKey> {
-  const key = await readKey(paths.sessionKey);
-  demandRole(root, 'session', key, paths.sessionKey);
-  return key;
-}
-
-function demandRole(root: RootPayload, role: 'command' | 'session', { kid }: SigningKey, file: string): void {
-  if (!root.roles[role].kids.includes(kid)) throw new Failure('CONFIG_INVALID', { file, reason: 'not_in_the_root' });
 }

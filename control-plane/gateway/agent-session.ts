@@ -25,6 +25,8 @@ export class AgentSession implements Conversation {
   readonly sent = new Set<string>();
   readonly neverTaken = new Set<string>();
   readonly cancelled = new Set<string>();
+  /** The newest root that the machine was brought. */
+  rootVersion: number;
   synced = false;
   asked: { op: string; againAt: number } | null = null;
   #refusals = 0;
@@ -32,9 +34,10 @@ export class AgentSession implements Conversation {
   #allowance = FRAMES_AT_ONCE;
   #allowanceAt = performance.now();
 
-  constructor(vm: Vm, socket: AgentSocket) {
+  constructor(vm: Vm, socket: AgentSocket, rootVersion: number) {
     this.vm = vm;
     this.socket = socket;
+    this.rootVersion = rootVersion;
   }
 
   prepareSent(op: string, now: number): void {

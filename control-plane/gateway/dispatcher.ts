@@ -8,6 +8,7 @@ import type { Operation } from '../core/operation.ts';
 import { change, findOperation, openOperations } from '../store/operations.ts';
 import type { AgentSession } from './agent-session.ts';
 import type { GatewayParts } from './parts.ts';
+import { bringRoots } from './roots.ts';
 import type { Switchboard } from './switchboard.ts';
 
 /** One call carries out at most this many errands; more would be a circle. */
@@ -47,6 +48,7 @@ export class Dispatcher {
   }
 
   async #errands(session: AgentSession): Promise<void> {
+    await bringRoots(this.#parts, session);
     for (let count = 0; count < ERRANDS_MAX && session.socket.open; count += 1) {
       const open = await openOperations(this.#parts.store.db, session.vm.id);
       const errand = nextErrand(open, session, this.#parts.nowMs());

@@ -13,8 +13,12 @@ import type { Write } from '../store/store.ts';
 import { insertVm, nameIsUsed, type Vm, vmByKey } from '../store/vms.ts';
 import type { GatewayParts } from './parts.ts';
 
-/** Verifies the request and answers the signed identity; throws the code of the refusal. */
-export async function enrolMachine(parts: GatewayParts, token: string, sn: string): Promise<string> {
+/** Verifies the request and answers the signed identity, and the root that the machine had; throws the code of the refusal. */
+export async function enrolMachine(
+  parts: GatewayParts,
+  token: string,
+  sn: string,
+): Promise<Readonly<{ token: string; rootVersion: number }>> {
   const request = await verifyRequest(token, sn);
   const vm = await takeToken(parts, request);
   const answer: Enrolled = {
@@ -26,7 +30,8 @@ export async function enrolMachine(parts: GatewayParts, token: string, sn: strin
     now: Math.floor(parts.nowMs() / 1000),
   };
   parts.log.info({ vm: vm.id, agent: vm.agent, name: vm.name }, 'enrolled');
-  return signToken('lk-enrolled+jws', answer, parts.sessionKey);
+  const { key } = await parts.authority.current();
+  return { token: await signToken('lk-enrolled+jws', answer, key), rootVersion: request.root_ver ?? 1 };
 }
 
 /** The request is signed by the key that it brings, and the executor's key vouches for that key in this very request. */

@@ -15,6 +15,7 @@ import { AgentSession } from './agent-session.ts';
 import type { AgentSocket } from './agent-socket.ts';
 import { enrolMachine } from './enrolment.ts';
 import type { GatewayParts } from './parts.ts';
+import { bringRoots } from './roots.ts';
 import type { Switchboard } from './switchboard.ts';
 
 /** A connection that still answers within this is a second holder of the identity, not a dropped line. */
@@ -54,7 +55,9 @@ export async function shakeHands(
 
 async function answerEnrolment(parts: GatewayParts, socket: AgentSocket, token: string, sn: string): Promise<void> {
   try {
-    socket.send({ t: 'enrolled', token: await enrolMachine(parts, token, sn) });
+    const answer = await enrolMachine(parts, token, sn);
+    await bringRoots(parts, { socket, rootVersion: answer.rootVersion });
+    socket.send({ t: 'enrolled', token: answer.token });
   } catch (error) {
     if (!codeOf(error)) throw error;
     // One word for every reason: whoever tries tokens learns nothing from the answer. The log and the alarm say which.
@@ -76,6 +79,8 @@ async function greet(
   }
   await recordHello(parts, vm, hello);
   await endOlder(parts, switchboard, vm);
+  const session = new AgentSession(vm, socket, hello.root_ver);
+  await bringRoots(parts, session);
   const ctr = hello.ctr + 1;
   socket.send({ t: 'welcome', token: await welcome(parts, vm, hello, ctr) });
   const answer = await socket.next(HANDSHAKE_TIMEOUT_MS);
@@ -83,7 +88,7 @@ async function greet(
     throw new Failure('SCHEMA_INVALID', { vm: vm.id, field: 'hello_ok' });
   const at = parts.nowMs();
   await parts.store.write((trx) => updateVm(trx, vm.id, { ctr, last_seen: at }));
-  return new AgentSession(vm, socket);
+  return session;
 }
 
 async function verifyHello(
@@ -125,12 +130,13 @@ async function endOlder({ store, nowMs, log }: GatewayParts, switchboard: Switch
   } else older.socket.terminate();
 }
 
-function welcome(
-  { installation, randomBytes, nowMs, sessionKey }: GatewayParts,
+async function welcome(
+  { authority, randomBytes, nowMs }: GatewayParts,
   vm: Vm,
   { an }: Hello,
   ctr: number,
 ): Promise<string> {
+  const { root, key } = await authority.current();
   const payload: Welcome = {
     v: 1,
     agent: vm.agent,
@@ -138,8 +144,9 @@ function welcome(
     sid: toBase64url(randomBytes(32)),
     version: WIRE_VERSION,
     now: Math.floor(nowMs() / 1000),
-    min_root: installation.root.version,
+    // A root is replaced for a reason: nobody goes on by an older one.
+    min_root: root.version,
     ctr,
   };
-  return signToken('lk-welcome+jws', payload, sessionKey);
+  return signToken('lk-welcome+jws', payload, key);
 }

@@ -18,6 +18,7 @@ import type { Write } from '../store/store.ts';
 import { updateVm } from '../store/vms.ts';
 import type { AgentSession } from './agent-session.ts';
 import type { GatewayParts } from './parts.ts';
+import { bringRoots } from './roots.ts';
 
 export class Intake {
   readonly #parts: GatewayParts;
@@ -70,7 +71,9 @@ export class Intake {
     if (!stored) return;
     session.neverTaken.delete(receipt.op);
     const payload: Ack = { v: 1, agent: session.vm.agent, op: receipt.op, n: receipt.n };
-    session.socket.send({ t: 'ack', token: await signToken('lk-ack+jws', payload, this.#parts.sessionKey) });
+    await bringRoots(this.#parts, session);
+    const { key } = await this.#parts.authority.current();
+    session.socket.send({ t: 'ack', token: await signToken('lk-ack+jws', payload, key) });
   }
 
   /** Whether it is to be acknowledged: it is stored now, was before, or can never be. */

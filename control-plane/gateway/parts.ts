@@ -1,7 +1,7 @@
 // What the gateway is made of, handed in by the composition root.
 
 import type { Logger } from 'pino';
-import type { SigningKey } from '../../protocol/keys.ts';
+import type { Authority } from '../config/authority.ts';
 import type { Installation } from '../config/installation.ts';
 import type { RandomBytes } from '../config/random-kernel.ts';
 import type { SignerClient } from '../signer/client.ts';
@@ -11,7 +11,8 @@ export type GatewayParts = Readonly<{
   store: Store;
   signer: SignerClient;
   installation: Installation;
-  sessionKey: SigningKey;
+  /** The session key, and the root that names it. */
+  authority: Authority;
   randomBytes: RandomBytes;
   /** Milliseconds since 1970: the time that is told to agents and written into history. */
   nowMs: () => number;

@@ -9,6 +9,7 @@ import { change, findOperation, operationsUnderWatch } from '../store/operations
 import { updateVm } from '../store/vms.ts';
 import { type Dispatcher, nudge } from './dispatcher.ts';
 import type { GatewayParts } from './parts.ts';
+import { bringRoots } from './roots.ts';
 import type { Switchboard } from './switchboard.ts';
 
 const LOOK_INTERVAL_MS = 2_000;
@@ -66,6 +67,8 @@ export class Watch {
         log.info({ op: now.op, vm: now.vm, step: step.t, code: 'code' in step ? step.code : null }, 'due');
       });
     }
+    // A root that withdraws a key must not wait for the next connection.
+    for (const session of this.#switchboard.all()) await bringRoots(this.#parts, session);
     for (const vm of waiting) nudge(this.#dispatcher, this.#parts, vm);
   }
 

@@ -12,6 +12,7 @@ import type { RootPayload } from '../../protocol/root.ts';
 import { type Ed25519Jwk, parseSchema } from '../../protocol/schema.ts';
 import { type Ready, ready as readySchema } from '../../protocol/session.ts';
 import { onlyKey, signToken, verifyToken } from '../../protocol/token.ts';
+import type { Authority, InForce } from '../config/authority.ts';
 import type { IntentParts } from './intents.ts';
 import type { StoredIntent } from './ledger.ts';
 import type { Params, Result, SignerMethods } from './requests.ts';
@@ -19,7 +20,7 @@ import type { Params, Result, SignerMethods } from './requests.ts';
 /** Commands that one intent may have, one after the other: a line that breaks more often than this is not a line. */
 export const COMMANDS_MAX = 16;
 
-export type CommandParts = IntentParts & Readonly<{ commandKey: SigningKey; root: RootPayload }>;
+export type CommandParts = IntentParts & Readonly<{ authority: Pick<Authority, 'current'> }>;
 type MintParams = Params<SignerMethods, 'command.mint'>;
 
 export async function mintCommand(
@@ -28,7 +29,8 @@ export async function mintCommand(
 ): Promise<Result<SignerMethods, 'command.mint'>> {
   const { ledger, nowS } = parts;
   const { op } = asked;
-  const stored = demandProven(parts, op, asked.intent_hash);
+  const inForce = await parts.authority.current();
+  const stored = demandProven(parts, inForce.root, op, asked.intent_hash);
   const ready = await readReady(asked.ready, asked.ek);
   if (ready.op !== op || ready.agent !== stored.agent) throw new Failure('AUTHZ_INVALID', { reason: 'ready' });
   const before = ledger.commandCount(op);
@@ -36,8 +38,8 @@ export async function mintCommand(
   if (ledger.nonceUsed(ready.cn)) throw new Failure('NONCE_UNKNOWN', { reason: 'used' });
   const sealed = await demandSealed(stored, asked.sealed);
   const iat = nowS();
-  const exp = Math.min(iat + COMMAND_TTL_S, parts.root.expires);
-  const signed = await sign(parts, stored, { cn: ready.cn, iat, exp, sealed });
+  const exp = Math.min(iat + COMMAND_TTL_S, inForce.root.expires);
+  const signed = await sign(inForce, stored, { cn: ready.cn, iat, exp, sealed });
   ledger.transaction(() => {
     ledger.addCommand(ready.cn, op, signed.cmd_sha256, iat);
     const again = before > 0 ? { again: asked.previous } : {};
@@ -48,7 +50,8 @@ export async function mintCommand(
 }
 
 function demandProven(
-  { ledger, nowS, root }: CommandParts,
+  { ledger, nowS }: CommandParts,
+  root: RootPayload,
   op: string,
   hash: string,
 ): StoredIntent & { proven_at: number } {
@@ -82,7 +85,7 @@ async function demandSealed(stored: StoredIntent, sealed: MintParams['sealed']):
 type Freshness = Readonly<{ cn: string; iat: number; exp: number; sealed: MintParams['sealed'] }>;
 
 async function sign(
-  { commandKey, root }: CommandParts,
+  { key, root }: InForce,
   { op, agent, bytes, operator, method, proven_at, proof }: StoredIntent & { proven_at: number },
   { cn, iat, exp, sealed }: Freshness,
 ): Promise<{ token: string; cmd_sha256: string }> {
@@ -101,7 +104,7 @@ async function sign(
     authz: { operator, method, at: proven_at, ...shown },
     ...(sealed && (sealed.account || sealed.vnc) ? { sealed } : {}),
   });
-  return signPayload(payload, commandKey);
+  return signPayload(payload, key);
 }
 
 async function signPayload(payload: Command, key: SigningKey): Promise<{ token: string; cmd_sha256: string }> {
@@ -111,13 +114,14 @@ async function signPayload(payload: Command, key: SigningKey): Promise<{ token: 
 
 /** A cancel needs a signed-in operator and no factor; it names the nonce of the executor at work. */
 export async function mintCancel(
-  { ledger, commandKey, root, randomBytes, nowS }: CommandParts,
+  { ledger, authority, randomBytes, nowS }: CommandParts,
   { op, operator }: Params<SignerMethods, 'cancel.mint'>,
 ): Promise<Result<SignerMethods, 'cancel.mint'>> {
   const stored = ledger.intent(op);
   const last = ledger.lastCommand(op);
   if (!stored || !last) throw new Failure('STATE_CONFLICT', { reason: 'nothing_signed' });
   const iat = nowS();
+  const { key, root } = await authority.current();
   const bytes = intentBytes({
     v: 1,
     op,
@@ -141,7 +145,7 @@ export async function mintCancel(
     intent: encodeIntent(bytes),
     authz: { operator, method: 'session', at: iat },
   });
-  const signed = await signPayload(payload, commandKey);
+  const signed = await signPayload(payload, key);
   ledger.transaction(() =>
     ledger.audit({ at: iat, kind: 'cancel.signed', op, operator, data: { cmd_sha256: signed.cmd_sha256 } }),
   );

@@ -16,7 +16,8 @@ import {
   operationView,
 } from '../../control-plane/api/schemas.ts';
 import { buildServer } from '../../control-plane/api/server.ts';
-import { openInstallation, openInstallationKeys, openSessionKey } from '../../control-plane/config/installation.ts';
+import { Authority } from '../../control-plane/config/authority.ts';
+import { openInstallation } from '../../control-plane/config/installation.ts';
 import { pathsIn } from '../../control-plane/config/paths.ts';
 import { AGENT_PATH, DOOR_LIMITS, type DoorLimits, openDoor } from '../../control-plane/gateway/endpoint.ts';
 import { Gateway } from '../../control-plane/gateway/gateway.ts';
@@ -106,7 +107,7 @@ export class World {
     const nowMs = () => this.now;
     const log = this.#log();
     const installation = await openInstallation(paths, { randomBytes: kernel, nowMs });
-    const sessionKey = await openSessionKey(paths, installation.root);
+    const authority = await Authority.open(paths, 'session');
     const store = Store.open(paths.database);
     this.#store = store;
     this.#undo.push(() => store.close());
@@ -125,7 +126,7 @@ export class World {
       return answer;
     };
     const common = { store, signer, installation, randomBytes: kernel, nowMs, log };
-    const gateway = new Gateway({ ...common, sessionKey });
+    const gateway = new Gateway({ ...common, authority });
     this.#gateway = gateway;
     const requestsPerMinuteMax = limits.requestsPerMinuteMax ?? 100_000;
     const api: ApiParts = { ...common, gateway, agentUrl: () => this.agentUrl, caPem: '', requestsPerMinuteMax };
@@ -144,8 +145,8 @@ export class World {
     const paths = pathsIn(this.data);
     mkdirSync(paths.signerFolder, { recursive: true });
     const ledger = SignerLedger.open(paths.signerDatabase);
-    const keys = await openInstallationKeys(paths);
-    const parts = { ledger, ...keys, randomBytes: kernel, nowS: () => Math.floor(this.now / 1000) };
+    const authority = await Authority.open(paths, 'command');
+    const parts = { ledger, authority, randomBytes: kernel, nowS: () => Math.floor(this.now / 1000) };
     const server = await serveSigner(parts, { signer: paths.signerSocket, admin: paths.adminSocket }, log);
     this.#signerDown = async () => {
       this.#signerDown = undefined;

@@ -11,6 +11,7 @@ import { accountsFake } from '../agent/fakes/accounts-fake.ts';
 import { environmentFake } from '../agent/fakes/environment-fake.ts';
 import { openJournalFake } from '../agent/fakes/journal-fake.ts';
 import { randomFake } from '../agent/fakes/random-fake.ts';
+import { rootsFake } from '../agent/fakes/roots-fake.ts';
 import { vncFake } from '../agent/fakes/vnc-fake.ts';
 import { AGENT, keys, sampleRoot } from '../protocol/samples.ts';
 import type { SimulatedMachine } from './machine.ts';
@@ -52,7 +53,7 @@ export function simulatedParts(site: Site, process: SimulatedProcess): ExecutorP
   };
   return {
     identity: { agent: AGENT, project: 'default', ek: keys.ek },
-    root,
+    roots: rootsFake(root),
     policy: { rootfs: [], vncServer: null, commonPasswords: new Set() },
     accounts: {
       resolve: (name) => call('accounts.resolve', () => accounts.resolve(name)),

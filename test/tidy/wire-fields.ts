@@ -4,7 +4,7 @@
 import { command } from '../../protocol/command.ts';
 import { cancelIntent, resetIntent } from '../../protocol/intent.ts';
 import { receipt } from '../../protocol/receipt.ts';
-import { rootPayload } from '../../protocol/root.ts';
+import { rootPayload, signedRoot } from '../../protocol/root.ts';
 import * as schema from '../../protocol/schema.ts';
 import * as session from '../../protocol/session.ts';
 
@@ -46,6 +46,7 @@ const named = new Map<unknown, string>(
     'sealed secret': schema.sealedSecret,
     'Ed25519 key': schema.ed25519Jwk,
     'X25519 key': schema.x25519Jwk,
+    'signed root': signedRoot,
   }).map(([name, value]) => [value, name]),
 );
 

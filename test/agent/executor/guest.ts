@@ -23,6 +23,7 @@ import { Crash } from '../fakes/faults.ts';
 import { openJournalFake } from '../fakes/journal-fake.ts';
 import { FakeMachine, type FakeVncServer } from '../fakes/machine-fake.ts';
 import { powerFake } from '../fakes/power-fake.ts';
+import { rootsFake } from '../fakes/roots-fake.ts';
 import { vncFake } from '../fakes/vnc-fake.ts';
 
 export type Answer = {
@@ -135,7 +136,7 @@ export function makeGuest(
   let box: string | null = null;
   const parts: ExecutorParts = {
     identity: { agent: AGENT, project: 'default', ek: keys.ek },
-    root: options.root ?? sampleRoot(),
+    roots: rootsFake(options.root ?? sampleRoot()),
     policy: { rootfs: [], vncServer: null, commonPasswords: new Set(['common-password-1']) },
     accounts: accountsFake(machine),
     vnc: vncFake(machine),

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Enrolment, enrol, readJoinToken } from '../../../agent/link/enrol.ts';
 import { readLinkIdentity, readProgress, writeProgress } from '../../../agent/link/identity.ts';
+import { RootShelf } from '../../../agent/root-shelf.ts';
 import type { SigningKey } from '../../../protocol/keys.ts';
 import { parseSchema } from '../../../protocol/schema.ts';
 import { type Enrol, enrolEk, enrol as enrolSchema, type UpFrame } from '../../../protocol/session.ts';
@@ -31,7 +32,7 @@ async function enrolment(): Promise<{ plane: ControlPlane; asked: Enrolment }> {
   const asked: Enrolment = {
     ik: keys.ik,
     ek: keys.ek,
-    root: sampleRoot(),
+    roots: new RootShelf(join(folder, `roots-${planes.length}`), sampleRoot()),
     addresses: [{ url: await plane.listen(), caPem: '' }],
     joinToken: `lkj_${bytes32Text(0x70)}`,
     machineSha256: bytes32Text(0x71),

@@ -9,7 +9,7 @@ import { RECEIPT_GENESIS, type Receipt } from '../../../protocol/receipt.ts';
 import { signToken } from '../../../protocol/token.ts';
 import { bytes32Text, keys, OP, sampleReceipt } from '../../protocol/samples.ts';
 
-type Request = { t: string; op?: string; token?: string; account?: string | null };
+type Request = { t: string; op?: string; token?: string; account?: string | null; document?: unknown };
 
 /** One executor process, as the test plays it. */
 export class Process {
@@ -71,6 +71,9 @@ export class ScriptedExecutor {
   /** What `receipts` gives. */
   receipts: string[] = [];
   open: string | null = null;
+  /** The version that its executors go by, and every root that the link brought. */
+  root = 1;
+  readonly roots: unknown[] = [];
   /** Every acknowledgement that an errand brought. */
   readonly acks: string[] = [];
   /** How short errands are refused, if they are. */
@@ -121,6 +124,7 @@ export class ScriptedExecutor {
   #begin(process: Process, request: Request): void {
     this.#processes.push({ process, t: request.t });
     if (request.t === 'receipts') this.#report(process);
+    if (request.t === 'root') this.#keepRoot(process, request);
     if (request.t === 'ack') this.#acknowledge(process);
     this.#wake();
   }
@@ -129,8 +133,18 @@ export class ScriptedExecutor {
     this.reports += 1;
     if (this.refuses) process.say({ t: 'refused', op: null, code: this.refuses });
     else {
-      process.say({ t: 'state', head: bytes32Text(0x55), open: this.open });
+      process.say({ t: 'state', head: bytes32Text(0x55), open: this.open, root: this.root });
       for (const token of this.receipts) process.say({ t: 'receipt', token });
+    }
+    process.end();
+  }
+
+  #keepRoot(process: Process, { document }: Request): void {
+    if (this.refuses) process.say({ t: 'refused', op: null, code: this.refuses });
+    else {
+      this.roots.push(document);
+      this.root += 1;
+      process.say({ t: 'root', version: this.root });
     }
     process.end();
   }

@@ -107,7 +107,7 @@ describe.concurrent('welcome', () => {
 
   test('in a version older than the root’s policy allows', async () => {
     const root = sampleRoot({ policy: { ...sampleRoot().policy, min_v: 2 } });
-    await refuses(await makeSite({ parts: { root } }), 'VERSION_UNSUPPORTED', welcomed({}));
+    await refuses(await makeSite({ root }), 'VERSION_UNSUPPORTED', welcomed({}));
   });
 });
 

@@ -1,10 +1,15 @@
 // A link between a scripted control plane and a scripted executor. Everything is given back in the end.
 
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll } from 'vitest';
 import type { Progress } from '../../../agent/link/identity.ts';
 import { Link, type LinkParts } from '../../../agent/link/link.ts';
+import { RootShelf } from '../../../agent/root-shelf.ts';
+import type { RootPayload } from '../../../protocol/root.ts';
 import { AGENT, BOOT, keys, NOW_S, sampleRoot } from '../../protocol/samples.ts';
 import { ControlPlane, type Visitor } from './control-plane.ts';
 import { ScriptedExecutor } from './executor-script.ts';
@@ -24,9 +29,22 @@ export type Site = Readonly<{
 const stops: (() => Promise<void>)[] = [];
 afterAll(() => Promise.all(stops.map((stop) => stop())));
 
-type Options = { parts?: Partial<LinkParts>; executor?: (executor: ScriptedExecutor) => void; without?: 'executor' };
+const folders: string[] = [];
+afterAll(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))));
+async function freshFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'latchkey-link-'));
+  folders.push(folder);
+  return folder;
+}
 
-export async function makeSite({ parts = {}, executor: prepare, without }: Options = {}): Promise<Site> {
+type Options = {
+  parts?: Partial<LinkParts>;
+  root?: RootPayload;
+  executor?: (executor: ScriptedExecutor) => void;
+  without?: 'executor';
+};
+
+export async function makeSite({ parts = {}, root, executor: prepare, without }: Options = {}): Promise<Site> {
   const plane = new ControlPlane();
   const executor = new ScriptedExecutor();
   prepare?.(executor);
@@ -38,7 +56,7 @@ export async function makeSite({ parts = {}, executor: prepare, without }: Optio
   const stopping = new AbortController();
   const link = new Link({
     identity: { agent: AGENT, project: 'default', ik: keys.ik },
-    root: sampleRoot(),
+    roots: new RootShelf(await freshFolder(), root ?? sampleRoot()),
     addresses: [{ url, caPem: '' }],
     executorSocket,
     agentVersion: '0.0.0',

@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { TOTP, Secret as TotpSecret } from 'otpauth';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { openInstallation, openInstallationKeys } from '../../../control-plane/config/installation.ts';
+import { Authority } from '../../../control-plane/config/authority.ts';
+import { openInstallation } from '../../../control-plane/config/installation.ts';
 import { pathsIn } from '../../../control-plane/config/paths.ts';
 import { adminClient, signerClient } from '../../../control-plane/signer/client.ts';
 import { COMMANDS_MAX } from '../../../control-plane/signer/commands.ts';
@@ -50,8 +51,8 @@ const codeAt = (ms: number) => new TOTP({ secret }).generate({ timestamp: ms });
 
 async function open(): Promise<void> {
   ledger = SignerLedger.open(paths().signerDatabase);
-  const keys = await openInstallationKeys(paths());
-  const parts = { ledger, ...keys, randomBytes: kernel, nowS: () => Math.floor(nowMs / 1000) };
+  const authority = await Authority.open(paths(), 'command');
+  const parts = { ledger, authority, randomBytes: kernel, nowS: () => Math.floor(nowMs / 1000) };
   server = await serveSigner(
     parts,
     { signer: paths().signerSocket, admin: paths().adminSocket },
@@ -67,7 +68,8 @@ async function close(): Promise<void> {
 beforeEach(async () => {
   data = mkdtempSync(join(tmpdir(), 'latchkey-signer-'));
   nowMs = Date.now();
-  ({ root } = await openInstallation(paths(), { randomBytes: kernel, nowMs: () => nowMs }));
+  const { chain } = await openInstallation(paths(), { randomBytes: kernel, nowMs: () => nowMs });
+  ({ root } = await chain.newest());
   await open();
   key = await signingKeyFromSeed(kernel(32));
   ek = await signingKeyFromSeed(kernel(32));
