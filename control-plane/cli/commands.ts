@@ -3,6 +3,7 @@
 
 import type { Command } from 'commander';
 import { registerHostCommands } from './commands-host.ts';
+import { registerKeysCommands } from './commands-keys.ts';
 import { registerOperationCommands } from './commands-operation.ts';
 import { registerResetCommands } from './commands-reset.ts';
 import { registerVmCommands } from './commands-vm.ts';
@@ -14,6 +15,7 @@ export function registerCommands(program: Command): void {
   registerResetCommands(program);
   registerOperationCommands(program);
   registerHostCommands(program);
+  registerKeysCommands(program);
   for (const command of program.commands.slice(before)) exitOnMisuse(command);
 }
 

@@ -1,7 +1,18 @@
 // Files of the data folder: private, and whole or absent. A file appears under its name only after its bytes and its
 // folder are on the disk. What the system says of a path becomes `PATH_UNWRITABLE`, with the cause kept.
 
-import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import type { JsonValue } from '../../protocol/canonical.ts';
 import { Failure } from '../../protocol/failure.ts';
@@ -41,6 +52,24 @@ export function writePrivateFile(path: string, text: string): void {
     }
     renameSync(fresh, path);
     syncFolder(dirname(path));
+  });
+}
+
+/** As `writePrivateFile`, and never over a file that is there: whether it was written. */
+export function writeNewPrivateFile(path: string, text: string): boolean {
+  const fresh = `${path}.${process.pid}.fresh`;
+  writePrivateFile(fresh, text);
+  return atTheEdge(path, () => {
+    try {
+      linkSync(fresh, path);
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+      throw error;
+    } finally {
+      rmSync(fresh);
+      syncFolder(dirname(path));
+    }
   });
 }
 

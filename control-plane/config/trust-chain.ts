@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { advanceRoot, openRoot, type RootPayload, type SignedRoot, signedRoot } from '../../protocol/root.ts';
 import { parseSchema } from '../../protocol/schema.ts';
-import { parseJson, readIfThere, writePrivateFile } from './files.ts';
+import { parseJson, readIfThere, writeNewPrivateFile } from './files.ts';
 import type { Paths } from './paths.ts';
 
 export type Trusted = Readonly<{ root: RootPayload; signed: SignedRoot }>;
@@ -56,7 +56,11 @@ export class TrustChain {
   async publish(document: SignedRoot): Promise<RootPayload> {
     const { root: current } = await this.newest();
     const root = await advanceRoot(current, document);
-    writePrivateFile(join(this.#folder, `${root.version}.json`), `${JSON.stringify(document)}\n`);
+    const path = join(this.#folder, `${root.version}.json`);
+    // Two roots of one version would split the fleet: the first one published is the one.
+    if (!writeNewPrivateFile(path, `${JSON.stringify(document)}\n`)) {
+      throw new Failure('ROOT_ROLLBACK', { have: root.version, offered: root.version });
+    }
     return root;
   }
 

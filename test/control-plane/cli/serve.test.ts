@@ -1,7 +1,7 @@
 // The commands against a running control plane and an agent that speaks the real protocol: nothing on this side of the
 // guest is played.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,11 +9,8 @@ import { TOTP, URI } from 'otpauth';
 import { expect, onTestFinished, test } from 'vitest';
 import { openRoot } from '../../../protocol/root.ts';
 import { parseTrust } from '../../../protocol/trust.ts';
+import { collect, type Run, spawnMain } from './programs.ts';
 import { AGENT_MADE, enrolAgent, type SpeakingAgent } from './speaking-agent.ts';
-
-const MAIN = join(import.meta.dirname, '../../../control-plane/main.ts');
-
-type Run = Readonly<{ code: number | null; stdout: string; stderr: string; json: Record<string, unknown>[] }>;
 
 type Installation = Readonly<{
   folder: string;
@@ -53,9 +50,6 @@ async function installation(): Promise<Installation> {
   };
 }
 
-const spawnMain = (parameters: readonly string[], env: NodeJS.ProcessEnv): ChildProcess =>
-  spawn(process.execPath, [MAIN, ...parameters], { env, stdio: 'pipe' });
-
 function serve(listen: string, env: NodeJS.ProcessEnv): Promise<{ child: ChildProcess; url: string }> {
   const child = spawnMain(['serve', '--listen', listen, '--json'], env);
   let stderr = '';
@@ -73,24 +67,6 @@ async function ended(child: ChildProcess): Promise<void> {
   const exit = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGTERM');
   await exit;
-}
-
-function collect(child: ChildProcess, input: string): Promise<Run> {
-  let [stdout, stderr] = ['', ''];
-  child.stdout?.on('data', (chunk) => {
-    stdout += chunk;
-  });
-  child.stderr?.on('data', (chunk) => {
-    stderr += chunk;
-  });
-  child.stdin?.end(input);
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code) => {
-      const lines = stdout.startsWith('{') ? stdout.trim().split('\n') : [];
-      resolve({ code, stdout, stderr, json: lines.map((line) => JSON.parse(line) as Record<string, unknown>) });
-    });
-  });
 }
 
 test('an operator with a key resets account and VNC passwords from start to end', async () => {
