@@ -28,6 +28,7 @@ const failedForNow = entry('failure', 'nothing', true);
 const halfway = entry('failure', 'something', false);
 const unclear = entry('failure', 'unknown', false);
 const warning = entry('warning', 'something', false);
+const notice = entry('warning', 'nothing', false);
 const error = entry('error', 'nothing', false);
 const errorForNow = entry('error', 'nothing', true);
 
@@ -273,6 +274,19 @@ const table = {
   ACCOUNT_SHELL_NOLOGIN: warning('The account’s shell lets nobody sign in.', 'Change it with chsh if people shall.'),
   EXPIRY_AHEAD: warning('The account or its new password ends within two weeks.', 'Look at it with chage.'),
   FAILLOCK_ACTIVE: warning('Too many wrong passwords: sign-in is blocked for now.', 'Wait, or say `--unlock`.'),
+  // What a preflight may find beside the reasons of a reset.
+  ROOT_EXPIRES_SOON: notice(
+    'The trust root ends within two weeks.',
+    'Publish a new version; after its end nothing is done on this machine.',
+  ),
+  SANDBOX_OFF: notice(
+    'The executor runs without some restrictions of its unit.',
+    'Compare latchkey-executor@.service, and what overrides it, with the package.',
+  ),
+  PLATFORM_UNPROVEN: notice(
+    'This agent is not yet proven on a real machine of this system.',
+    'Try a reset on a machine that you can lose.',
+  ),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

@@ -151,6 +151,8 @@ export const downFrame = z.discriminatedUnion('t', [
   z.strictObject({ t: z.literal('command'), op: operationId, token: compactToken }),
   z.strictObject({ t: z.literal('cancel'), op: operationId, token: compactToken }),
   z.strictObject({ t: z.literal('ack'), token: compactToken }),
+  /** From version 2 on: can this machine be reset now? `now` is server time. */
+  z.strictObject({ t: z.literal('preflight'), nonce: bytes32, now: seconds }),
   z.strictObject({ t: z.literal('error'), code: codeName }),
 ]);
 export type DownFrame = z.infer<typeof downFrame>;
@@ -168,6 +170,9 @@ export const upFrame = z.discriminatedUnion('t', [
   z.strictObject({ t: z.literal('synced'), open: z.nullable(operationId) }),
   z.strictObject({ t: z.literal('heartbeat'), uptime_s: counter }),
   z.strictObject({ t: z.literal('facts'), facts }),
+  z.strictObject({ t: z.literal('preflight'), token: receiptToken }),
+  /** The unsigned word that there is no answer to that question. */
+  z.strictObject({ t: z.literal('no_preflight'), nonce: bytes32, code: codeName }),
 ]);
 export type UpFrame = z.infer<typeof upFrame>;
 

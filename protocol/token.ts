@@ -20,8 +20,12 @@ export const tokenTypes = [
   'lk-command+jws',
   'lk-receipt+jws',
   'lk-ack+jws',
+  'lk-preflight+jws',
 ] as const;
 export type TokenType = (typeof tokenTypes)[number];
+
+/** What a machine says by itself or when asked, and what is kept for each. */
+const SMALL: readonly TokenType[] = ['lk-receipt+jws', 'lk-preflight+jws'];
 
 const TOKEN = /^[A-Za-z0-9_-]{1,400}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}$/;
 const KID = /^[A-Za-z0-9_-]{43}$/;
@@ -36,7 +40,7 @@ export type KeyLookup = (kid: string) => Ed25519Jwk;
 
 /** Checks size, spelling and header, and no more: what this returns is a claim. */
 export function readHeader(token: string, typ: TokenType): TokenHeader {
-  const sizeMax = typ === 'lk-receipt+jws' ? RECEIPT_BYTES_MAX : TOKEN_BYTES_MAX;
+  const sizeMax = SMALL.includes(typ) ? RECEIPT_BYTES_MAX : TOKEN_BYTES_MAX;
   if (token.length > sizeMax) throw new Failure('TOKEN_MALFORMED', { reason: 'size' });
   // An empty signature is how `alg: none` looks; say so rather than "shape".
   if (/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.$/.test(token)) throw new Failure('ALG_REFUSED', { reason: 'unsigned' });

@@ -1,7 +1,10 @@
 // The wire's version: one integer, raised when a peer that does not know the change would misread a message.
 // 1  2026-11  first version: enrol, hello, welcome, ready, command, receipt, ack.
+// 2  2026-11  preflight, no_preflight: a link of version 1 closes on a frame that it does not know.
 
 /** The version spoken by this program. */
-export const WIRE_VERSION = 1;
+export const WIRE_VERSION = 2;
 /** The oldest version this program still understands. */
 export const WIRE_VERSION_MIN = 1;
+/** The first version in which a link can be asked for a preflight. */
+export const PREFLIGHT_SINCE = 2;

@@ -18,9 +18,13 @@ const ALARMS_MAX = 20;
 const FRAMES_AT_ONCE = 200;
 const FRAMES_PER_SECOND = 20;
 
+type Spoken = Readonly<{ rootVersion: number; version: number }>;
+
 export class AgentSession implements Conversation {
   readonly vm: Vm;
   readonly socket: AgentSocket;
+  /** The wire's version on this connection: what a later one brought is not said here. */
+  readonly version: number;
   /** Operations whose command went out on this very connection. */
   readonly sent = new Set<string>();
   readonly neverTaken = new Set<string>();
@@ -34,10 +38,11 @@ export class AgentSession implements Conversation {
   #allowance = FRAMES_AT_ONCE;
   #allowanceAt = performance.now();
 
-  constructor(vm: Vm, socket: AgentSocket, rootVersion: number) {
+  constructor(vm: Vm, socket: AgentSocket, { rootVersion, version }: Spoken) {
     this.vm = vm;
     this.socket = socket;
     this.rootVersion = rootVersion;
+    this.version = version;
   }
 
   prepareSent(op: string, now: number): void {

@@ -79,7 +79,7 @@ async function greet(
   }
   await recordHello(parts, vm, hello);
   await endOlder(parts, switchboard, vm);
-  const session = new AgentSession(vm, socket, hello.root_ver);
+  const session = new AgentSession(vm, socket, { rootVersion: hello.root_ver, version: versionFor(hello) });
   await bringRoots(parts, session);
   const ctr = hello.ctr + 1;
   socket.send({ t: 'welcome', token: await welcome(parts, vm, hello, ctr) });
@@ -133,7 +133,7 @@ async function endOlder({ store, nowMs, log }: GatewayParts, switchboard: Switch
 async function welcome(
   { authority, randomBytes, nowMs }: GatewayParts,
   vm: Vm,
-  { an }: Hello,
+  { an, vmax }: Hello,
   ctr: number,
 ): Promise<string> {
   const { root, key } = await authority.current();
@@ -142,7 +142,7 @@ async function welcome(
     agent: vm.agent,
     an,
     sid: toBase64url(randomBytes(32)),
-    version: WIRE_VERSION,
+    version: versionFor({ vmax }),
     now: Math.floor(nowMs() / 1000),
     // A root is replaced for a reason: nobody goes on by an older one.
     min_root: root.version,
@@ -150,3 +150,6 @@ async function welcome(
   };
   return signToken('lk-welcome+jws', payload, key);
 }
+
+/** The highest that both speak. */
+const versionFor = ({ vmax }: Pick<Hello, 'vmax'>): number => Math.min(WIRE_VERSION, vmax);

@@ -23,6 +23,7 @@ import {
   parseDownFrame,
   type Ready,
   type UpFrame,
+  type Welcome,
 } from '../../protocol/session.ts';
 import { payloadOf, signToken } from '../../protocol/token.ts';
 
@@ -112,6 +113,8 @@ export class ScriptedAgent {
   readonly ek: SigningKey;
   agent = '';
   ctr = 0;
+  /** The newest welcome. */
+  welcomed: Welcome | undefined;
   boot = uuid();
   account: Ready['account'] = { name: 'root', uid: 0, state: 'active' };
   vnc: Ready['vnc'] = [{ server: 'tigervnc:5901', kind: 'vncauth', effective: 8 }];
@@ -196,7 +199,8 @@ export class ScriptedAgent {
     wire.send({ t: 'hello', token: await signToken('lk-hello+jws', payload, helloKey) });
     const welcome = await wire.next('welcome').catch(() => null);
     if (!welcome) return wire.closed;
-    const { ctr } = payloadOf(welcome.token) as { ctr: number };
+    this.welcomed = payloadOf(welcome.token) as Welcome;
+    const { ctr } = this.welcomed;
     this.ctr = ctr;
     wire.send({ t: 'hello_ok', ctr });
     this.#wire = wire;

@@ -3,6 +3,7 @@
 
 import { command, keyProof } from '../../protocol/command.ts';
 import { cancelIntent, intent, resetIntent } from '../../protocol/intent.ts';
+import { preflight } from '../../protocol/preflight.ts';
 import { receipt } from '../../protocol/receipt.ts';
 import { rootPayload, signedRoot, signRoot } from '../../protocol/root.ts';
 import type { z } from '../../protocol/schema.ts';
@@ -18,6 +19,7 @@ import {
   OP,
   sampleCommand,
   sampleIntent,
+  samplePreflight,
   sampleReceipt,
   sampleRoot,
   seal,
@@ -101,6 +103,7 @@ const downFrames: session.DownFrame[] = [
   { t: 'command', op: OP, token },
   { t: 'cancel', op: OP, token },
   { t: 'ack', token },
+  { t: 'preflight', nonce: bytes32Text(0x88), now: NOW_S },
   { t: 'error', code: 'BUSY' },
 ];
 
@@ -114,6 +117,8 @@ const upFrames: session.UpFrame[] = [
   { t: 'synced', open: OP },
   { t: 'heartbeat', uptime_s: 60 },
   { t: 'facts', facts },
+  { t: 'preflight', token },
+  { t: 'no_preflight', nonce: bytes32Text(0x88), code: 'RATE_LIMITED' },
 ];
 
 export const frames = { down: downFrames, up: upFrames };
@@ -167,6 +172,7 @@ export const messages: readonly (readonly [string, z.core.$ZodType, unknown])[] 
   ['hello', session.hello, hello],
   ['welcome', session.welcome, welcome],
   ['ready', session.ready, ready],
+  ['preflight', preflight, samplePreflight()],
   ['ack', session.ack, { v: 1, agent: AGENT, op: OP, n: 1 }],
   ...downFrames.map((frame) => [`frame down ${frame.t}`, session.downFrame, frame] as const),
   ...upFrames.map((frame) => [`frame up ${frame.t}`, session.upFrame, frame] as const),

@@ -4,6 +4,7 @@
 import type { Command } from '../../protocol/command.ts';
 import { type Intent, intentBytes } from '../../protocol/intent.ts';
 import { type SigningKey, sealingKeyFromSeed, signingKeyFromSeed, toBase64url } from '../../protocol/keys.ts';
+import type { Preflight } from '../../protocol/preflight.ts';
 import { RECEIPT_GENESIS, type Receipt } from '../../protocol/receipt.ts';
 import type { RootPayload } from '../../protocol/root.ts';
 
@@ -108,5 +109,22 @@ export function sampleReceipt(): Receipt {
     boot: BOOT,
     mono: 1_000,
     detail: { account: 'root', verified: { account: null, vnc: 'absent', reboot: false } },
+  };
+}
+
+/** An answer with a row of every kind. */
+export function samplePreflight(): Preflight {
+  return {
+    v: 1,
+    agent: AGENT,
+    nonce: bytes32Text(0x88),
+    now: NOW_S,
+    boot: BOOT,
+    wall: NOW_S + 2,
+    checks: [
+      { name: 'environment', verdict: 'refused', code: 'ENV_REFUSED', reason: 'kernel_argument:init', about: 'boot' },
+      { name: 'operation', verdict: 'ok' },
+    ],
+    left_out: 0,
   };
 }

@@ -9,6 +9,7 @@ import type { Code } from '../../protocol/codes.ts';
 import { type Command, command } from '../../protocol/command.ts';
 import { encodeIntent, type Intent, intentBytes, intentHash, readIntent } from '../../protocol/intent.ts';
 import { sealingKeyFromSeed, sha256Text, signingKeyFromSeed, thumbprint } from '../../protocol/keys.ts';
+import { type Preflight, readPreflight } from '../../protocol/preflight.ts';
 import { RECEIPT_GENESIS, type Receipt, receipt } from '../../protocol/receipt.ts';
 import { openRoot, type RootPayload, type SignedRoot, signRoot } from '../../protocol/root.ts';
 import { type Ed25519Jwk, parseSchema, type X25519Jwk } from '../../protocol/schema.ts';
@@ -34,7 +35,7 @@ type MalformedVectors = {
 };
 
 test('every file is checked here', () => {
-  const names = ['command', 'frames', 'intent', 'keys', 'malformed', 'receipts', 'root', 'sealed'];
+  const names = ['command', 'frames', 'intent', 'keys', 'malformed', 'preflight', 'receipts', 'root', 'sealed'];
   expect(readdirSync(folder).sort()).toEqual(names.map((name) => `${name}.json`));
 });
 
@@ -82,6 +83,15 @@ test('chain of receipts', async () => {
     prev = payload_sha256;
   }
   expect(vector.chain.length).toBeGreaterThan(2);
+});
+
+test('preflight', async () => {
+  const vector = read<SignedVector & { seed_hex: string; payload: Preflight }>('preflight');
+  const key = await signingKeyFromSeed(seed(vector.seed_hex));
+  expect(await signToken('lk-preflight+jws', vector.payload, key)).toBe(vector.token);
+  const verified = await verifyToken(vector.token, 'lk-preflight+jws', onlyKey(key.kid, key.jwk));
+  expect(readPreflight(verified.payload)).toEqual(vector.payload);
+  expect(verified.payloadSha256).toBe(vector.payload_sha256);
 });
 
 test('sealed secret', async () => {

@@ -3,6 +3,7 @@
 
 import { command } from '../../protocol/command.ts';
 import { cancelIntent, resetIntent } from '../../protocol/intent.ts';
+import { preflight } from '../../protocol/preflight.ts';
 import { receipt } from '../../protocol/receipt.ts';
 import { rootPayload, signedRoot } from '../../protocol/root.ts';
 import * as schema from '../../protocol/schema.ts';
@@ -23,6 +24,7 @@ export const sections: readonly (readonly [string, unknown])[] = [
   ['`lk-command+jws`', command],
   ['`lk-receipt+jws`', receipt],
   ['`lk-ack+jws`', session.ack],
+  ['`lk-preflight+jws`', preflight],
 ];
 
 const named = new Map<unknown, string>(

@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { signingKeyFromSeed } from '../../../protocol/keys.ts';
 import { FRAME_BYTES_MAX } from '../../../protocol/limits.ts';
+import { WIRE_VERSION } from '../../../protocol/version.ts';
 import { random32, Wire } from '../scripted-agent.ts';
 import { World } from '../world.ts';
 
@@ -46,8 +47,21 @@ describe('a hello', () => {
 
   test('of a version that is not spoken here is refused', async () => {
     const agent = await world.enrolled();
-    expect(await agent.connect({ hello: { vmin: 2, vmax: 3 } })).toBe(REFUSED);
+    expect(await agent.connect({ hello: { vmin: 3, vmax: 4 } })).toBe(REFUSED);
     expect(await agent.connect({ hello: { vmin: 0, vmax: 0 } })).toBe(REFUSED);
+  });
+
+  test('is answered in the highest version that both speak', async () => {
+    const agent = await world.enrolled();
+    for (const [vmax, version] of [
+      [1, 1],
+      [WIRE_VERSION, WIRE_VERSION],
+      [WIRE_VERSION + 5, WIRE_VERSION],
+    ] as const) {
+      expect(await agent.connect({ hello: { vmax } })).toBeNull();
+      expect(agent.welcomed).toMatchObject({ version });
+      await agent.offline();
+    }
   });
 
   test('with a counter below ours raises STATE_ROLLED_BACK and goes on', async () => {
