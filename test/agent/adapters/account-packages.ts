@@ -1,5 +1,6 @@
 // Packages of the distribution that rules about real accounts cannot do without: guests see the runner's /usr.
 
+import { spawnSync } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
 import type { Need } from '../contracts/guest-run.ts';
 
@@ -16,7 +17,9 @@ export const directory: Need = {
   met: isThere('/usr/lib/libnss_extrausers.so.2', '/usr/lib/*/libnss_extrausers.so.2'),
 };
 export const busybox: Need = {
-  name: 'busybox',
-  command: 'apt-get install busybox',
-  met: existsSync('/usr/bin/busybox'),
+  name: 'a busybox that has the password program',
+  command: 'apt-get install busybox-static',
+  met:
+    existsSync('/usr/bin/busybox') &&
+    spawnSync('/usr/bin/busybox', ['--list'], { encoding: 'utf8' }).stdout.includes('\npasswd\n'),
 };

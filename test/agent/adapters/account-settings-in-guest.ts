@@ -24,11 +24,12 @@ export const settings: Readonly<Record<AccountsSetting, () => End>> = {
     replaceProgram(`echo "Notice: passwords are changed for password: users"; exec ${PROGRAM}.away "$@"`),
   // Nothing here enforces a mandatory policy: the words are those of shadow's passwd where one says no.
   program_denied: () => replaceProgram('echo "$0: root is not authorized to change the password of $2" >&2; exit 1'),
-  program_not_in_busybox() {
+  program_of_busybox() {
     run('mv', [PROGRAM, `${PROGRAM}.away`]);
     symlinkSync('/usr/bin/busybox', PROGRAM);
     return () => run('mv', [`${PROGRAM}.away`, PROGRAM]);
   },
+  program_not_in_busybox: () => replaceProgram('exec busybox passwd-that-was-left-out "$@"'),
   strict_policy: () => replaceFiles({ '/etc/pam.d/passwd': `${QUALITY} enforce_for_root\n${UNIX}` }),
   warning_policy: () => replaceFiles({ '/etc/pam.d/passwd': `${QUALITY}\n${UNIX}` }),
   history: () =>

@@ -3,7 +3,7 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import type { AccountObstacle } from '../../../agent/ports/accounts.ts';
-import { type AccountsSubject, accountsRules, changesNothing, ROOT, setAndProve } from './accounts.ts';
+import { type AccountsSubject, accountsRules, changedNames, changesNothing, ROOT, setAndProve } from './accounts.ts';
 import { drawSecret, type Rule, refuses } from './contract.ts';
 
 const DAEMON = { uid: 1, shell: '/usr/sbin/nologin' } as const;
@@ -115,6 +115,18 @@ const accountCases: readonly Rule<AccountsSubject>[] = [
   {
     title: 'a password program that the system forbids is told',
     run: changesNothing('program_denied', 'PASSWD_FAILED', 'permission'),
+  },
+  {
+    title: 'busybox’s own password program is understood',
+    async run(subject) {
+      await subject.given({ ...ROOT, ada: { uid: 1000, password: drawSecret() } });
+      const accounts = subject.accounts();
+      const before = await accounts.fingerprint();
+      const ada = await accounts.resolve('ada');
+      await subject.during('program_of_busybox', () => setAndProve(accounts, ada, drawSecret()));
+      deepEqual(changedNames(before, await accounts.fingerprint()), ['ada']);
+      equal(await accounts.usable(ada), true);
+    },
   },
   {
     title: 'a busybox without the password program counts as a missing one',

@@ -37,6 +37,7 @@ export type AccountsSetting =
   | 'program_new_question'
   | 'program_talkative'
   | 'program_denied'
+  | 'program_of_busybox'
   | 'program_not_in_busybox'
   | 'strict_policy'
   | 'warning_policy'
@@ -73,7 +74,10 @@ export function changesNothing(trouble: AccountsTrouble, ...[code, reason]: [Par
   };
 }
 
-function changedNames(before: Readonly<Record<string, string>>, after: Readonly<Record<string, string>>): string[] {
+export function changedNames(
+  before: Readonly<Record<string, string>>,
+  after: Readonly<Record<string, string>>,
+): string[] {
   return Object.keys({ ...before, ...after }).filter((name) => before[name] !== after[name]);
 }
 
