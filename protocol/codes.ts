@@ -287,6 +287,10 @@ const table = {
     'This agent is not yet proven on a real machine of this system.',
     'Try a reset on a machine that you can lose.',
   ),
+  CHANNEL_MISMATCH: refused(
+    'The two ends of the connection do not see the same TLS session.',
+    'Something between agent and gateway ends TLS: let agents reach the gateway itself, or publish a root without channel binding.',
+  ),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

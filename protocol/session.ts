@@ -88,6 +88,7 @@ export const hello = z.strictObject({
   ctr: counter,
   /** Head of the executor's journal; `null` where the executor did not answer. */
   jhead: z.nullable(bytes32),
+  /** The connection's own value (RFC 9266, tls-exporter); `null` where there is no TLS. */
   cb: z.nullable(bytes32),
   agent_version: shortText,
 });
@@ -103,6 +104,8 @@ export const welcome = z.strictObject({
   now: seconds,
   min_root: z.int().check(z.gte(1)),
   ctr: counter,
+  /** The hello's `cb`, which the gateway found to be its own; there where the root demands it. */
+  cb: z.optional(bytes32),
 });
 export type Welcome = z.infer<typeof welcome>;
 

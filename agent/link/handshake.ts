@@ -36,8 +36,6 @@ export async function greet(
   greeting: Greeting,
 ): Promise<Readonly<{ clock: ServerClock; root: RootPayload }>> {
   const { identity, root, random } = greeting;
-  // Demanded by the root and not built yet: no connection is better than one without it.
-  if (root.policy.cb === 'required') throw new Failure('VERSION_UNSUPPORTED', { reason: 'channel_binding' });
   const an = toBase64url(random.bytes(32));
   const sn = await expectChallenge(socket);
   const hello: Hello = {
@@ -51,12 +49,13 @@ export async function greet(
     boot: greeting.bootId,
     ctr: greeting.progress.ctr,
     jhead: greeting.journalHead,
-    cb: null,
+    // Always said where there is one: the root that demands it may be one that this machine has yet to be brought.
+    cb: socket.channelBinding,
     agent_version: greeting.agentVersion,
   };
   const askedMs = performance.now();
   socket.send({ t: 'hello', token: await signToken('lk-hello+jws', hello, identity.ik) });
-  const { welcome, root: learned } = await expectWelcome(socket, greeting, an);
+  const { welcome, root: learned } = await expectWelcome(socket, greeting, hello);
   const heardMs = performance.now();
   if (heardMs - askedMs > WELCOME_ROUND_TRIP_MS_MAX) throw new Failure('EXPIRED', { reason: 'welcome_round_trip' });
   await greeting.store({ ctr: welcome.ctr, now: welcome.now });
@@ -89,7 +88,7 @@ export async function learnRoots(
 async function expectWelcome(
   socket: ControlPlaneSocket,
   { identity, root: known, learn, progress }: Greeting,
-  an: string,
+  { an, cb }: Hello,
 ): Promise<Readonly<{ welcome: Welcome; root: RootPayload }>> {
   const { frame, root } = await learnRoots(socket, known, learn);
   if (frame?.t !== 'welcome') throw new Failure('SERVER_UNREACHABLE', { reason: 'no_welcome' });
@@ -104,6 +103,10 @@ async function expectWelcome(
   // A version that the control plane has withdrawn: what it signed may be the thief's.
   if (root.version < welcome.min_root)
     throw new Failure('ROOT_ROLLBACK', { have: root.version, need: welcome.min_root });
+  // Never less than the root asks for: a gateway that compared nothing says nothing.
+  if (root.policy.cb === 'required' && (cb === null || welcome.cb !== cb)) {
+    throw new Failure('CHANNEL_MISMATCH', { reason: cb === null ? 'no_tls' : 'welcome' });
+  }
   const oldest = Math.max(WIRE_VERSION_MIN, root.policy.min_v);
   if (welcome.version < oldest || welcome.version > WIRE_VERSION) throw new Failure('VERSION_UNSUPPORTED');
   return { welcome, root };

@@ -2,6 +2,7 @@
 // hands over parsed frames and says when the connection is gone.
 
 import WebSocket from 'ws';
+import { channelBinding, type Exporter } from '../../protocol/channel.ts';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT_MS, HEARTBEAT_INTERVAL_MS, SILENCE_MS_MAX } from '../../protocol/limits.ts';
 import { type DownFrame, encodeFrame, parseDownFrame, type UpFrame } from '../../protocol/session.ts';
@@ -15,6 +16,8 @@ export type Address = Readonly<{ url: URL; caPem: string }>;
 
 export class ControlPlaneSocket {
   readonly #ws: WebSocket;
+  /** What both ends of this very TLS session, and nobody between them, can compute; `null` without TLS. */
+  channelBinding: string | null = null;
   readonly #frames: DownFrame[] = [];
   #wake: (() => void) | undefined;
   #lastHeardMs = performance.now();
@@ -42,6 +45,9 @@ export class ControlPlaneSocket {
         skipUTF8Validation: false,
       });
       const socket = new ControlPlaneSocket(ws);
+      ws.once('upgrade', (response) => {
+        socket.channelBinding = channelBinding(response.socket as Exporter);
+      });
       ws.once('open', () => resolve(socket));
       ws.once('error', (cause: NodeJS.ErrnoException) => {
         const reason = cause.code ?? 'refused';

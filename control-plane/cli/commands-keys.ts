@@ -55,6 +55,12 @@ function registerCeremony(ceremony: Command): void {
     .option('--threshold <count>', 'how many of them must sign', seconds(1, 16))
     .option('--command <file>', 'public half of the command key; as before without it')
     .option('--session <file>', 'public half of the session key; as before without it')
+    .addOption(
+      new Option('--channel-binding <policy>', 'whether agents and gateway bind to their TLS session').choices([
+        'required',
+        'off',
+      ]),
+    )
     .requiredOption('-o, --output <file>', 'draft to write')
     .addOption(days());
   onHost<DraftOptions>(draft, (options) => draftRoot(options));

@@ -16,13 +16,16 @@ const CLOSE_PATIENCE_MS = 2_000;
 
 export class AgentSocket {
   readonly #ws: WebSocket;
+  readonly channelBinding: string | null;
   readonly #frames: UpFrame[] = [];
   #wake: (() => void) | undefined;
   #heardAt = performance.now();
   #refusal: Failure | undefined;
 
-  constructor(ws: WebSocket) {
+  /** `channelBinding` is the connection's own value; `null` where TLS, if any, ends before this program. */
+  constructor(ws: WebSocket, channelBinding: string | null) {
     this.#ws = ws;
+    this.channelBinding = channelBinding;
     ws.on('message', (data, isBinary) => this.#take(data, isBinary));
     ws.on('pong', () => this.#heard());
     ws.on('ping', () => this.#heard());

@@ -4,6 +4,7 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type ServerOptions, WebSocketServer } from 'ws';
+import { channelBinding, type Exporter } from '../../protocol/channel.ts';
 import { FRAME_BYTES_MAX } from '../../protocol/limits.ts';
 import { AgentSocket } from './agent-socket.ts';
 import type { Gateway } from './gateway.ts';
@@ -56,7 +57,9 @@ export function openDoor(server: Server, gateway: Gateway, limits: DoorLimits = 
       if (!authenticated) failures.count(address);
       settle();
     });
-    sockets.handleUpgrade(request, duplex, head, (ws) => gateway.serve(new AgentSocket(ws), settle));
+    sockets.handleUpgrade(request, duplex, head, (ws) =>
+      gateway.serve(new AgentSocket(ws, channelBinding(request.socket as Exporter)), settle),
+    );
   };
   server.on('upgrade', onUpgrade);
   return () => server.off('upgrade', onUpgrade);

@@ -77,6 +77,7 @@ async function greet(
     socket.send({ t: 'error', code: 'VERSION_UNSUPPORTED' });
     throw new Failure('VERSION_UNSUPPORTED', { vm: vm.id, vmin: hello.vmin, vmax: hello.vmax });
   }
+  await demandBinding(parts, socket, vm, hello);
   await recordHello(parts, vm, hello);
   await endOlder(parts, switchboard, vm);
   const session = new AgentSession(vm, socket, { rootVersion: hello.root_ver, version: versionFor(hello) });
@@ -103,6 +104,28 @@ async function verifyHello(
   if (hello.agent !== vm.agent) throw new Failure('AUD_MISMATCH', { vm: vm.id });
   if (hello.sn !== sn) throw new Failure('NONCE_UNKNOWN', { vm: vm.id, reason: 'sn' });
   return { vm, hello };
+}
+
+/**
+ * Where the root demands it, the machine must be at the other end of our own TLS session. Only its key can have signed
+ * the hello, so another value means that somebody else ends TLS in between.
+ */
+async function demandBinding(
+  { authority, store, nowMs }: GatewayParts,
+  { channelBinding }: AgentSocket,
+  vm: Vm,
+  { cb }: Hello,
+): Promise<void> {
+  const { root } = await authority.current();
+  if (root.policy.cb !== 'required' || (cb !== null && cb === channelBinding)) return;
+  // Once: a machine behind a relay comes again every minute.
+  if (!vm.flags.includes('CHANNEL_MISMATCH')) {
+    await store.write((trx) => flagVm(trx, vm.id, 'CHANNEL_MISMATCH', nowMs()));
+  }
+  throw new Failure('CHANNEL_MISMATCH', {
+    vm: vm.id,
+    reason: channelBinding === null || cb === null ? 'no_tls' : 'cb',
+  });
 }
 
 /** Takes the nonce, and compares the counter with ours: less than ours is an older state of that disk, or a copy of it. */
@@ -133,7 +156,7 @@ async function endOlder({ store, nowMs, log }: GatewayParts, switchboard: Switch
 async function welcome(
   { authority, randomBytes, nowMs }: GatewayParts,
   vm: Vm,
-  { an, vmax }: Hello,
+  { an, cb, vmax }: Hello,
   ctr: number,
 ): Promise<string> {
   const { root, key } = await authority.current();
@@ -147,6 +170,7 @@ async function welcome(
     // A root is replaced for a reason: nobody goes on by an older one.
     min_root: root.version,
     ctr,
+    ...(root.policy.cb === 'required' && cb !== null ? { cb } : {}),
   };
   return signToken('lk-welcome+jws', payload, key);
 }

@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { WebSocket } from 'ws';
 import { canonicalBytes } from '../../protocol/canonical.ts';
+import { channelBinding, type Exporter } from '../../protocol/channel.ts';
 import {
   type SigningKey,
   sealingKeyFromSeed,
@@ -34,13 +35,18 @@ const uuid = () => crypto.randomUUID();
 /** An agent's connection as a test sees it. */
 export class Wire {
   readonly ws: WebSocket;
+  channelBinding: string | null = null;
   readonly #frames: DownFrame[] = [];
   #wake: (() => void) | undefined;
   /** The close code, once closed. */
   readonly closed: Promise<number>;
 
   constructor(url: string, headers: Record<string, string> = {}) {
-    this.ws = new WebSocket(url, { perMessageDeflate: false, headers });
+    // Whoever is at the other end is what a test is about; certificates are the real link's matter.
+    this.ws = new WebSocket(url, { perMessageDeflate: false, headers, rejectUnauthorized: false });
+    this.ws.once('upgrade', ({ socket }) => {
+      this.channelBinding = channelBinding(socket as Exporter);
+    });
     this.ws.on('message', (data) => {
       this.#frames.push(parseDownFrame(data as Buffer));
       this.#wake?.();
@@ -133,8 +139,8 @@ export class ScriptedAgent {
   }
 
   /** Another holder of the same identity: a clone of the machine's disk. */
-  clone(): ScriptedAgent {
-    const twin = new ScriptedAgent(this.url, this.ik, this.ek);
+  clone(url = this.url): ScriptedAgent {
+    const twin = new ScriptedAgent(url, this.ik, this.ek);
     Object.assign(twin, { agent: this.agent, ctr: this.ctr });
     return twin;
   }
@@ -192,7 +198,7 @@ export class ScriptedAgent {
       boot: this.boot,
       ctr: this.ctr,
       jhead: random32(),
-      cb: null,
+      cb: wire.channelBinding,
       agent_version: '0.1.0',
       ...hello,
     };

@@ -43,6 +43,7 @@ export type DraftOptions = Json &
     threshold?: number;
     command?: string;
     session?: string;
+    channelBinding?: 'off' | 'required';
     days: number;
     output: string;
   }>;
@@ -55,6 +56,7 @@ export async function draftRoot(options: DraftOptions): Promise<void> {
     ...(options.threshold === undefined ? {} : { threshold: options.threshold }),
     ...(options.command === undefined ? {} : { command: await readPublic(options.command) }),
     ...(options.session === undefined ? {} : { session: await readPublic(options.session) }),
+    ...(options.channelBinding ? { channelBinding: options.channelBinding } : {}),
   });
   await writeFresh(options.output, text(draftOf(root)));
   show(root, draftOf(root), options);

@@ -15,6 +15,7 @@ export type Changes = Readonly<{
   threshold?: number;
   command?: Ed25519Jwk;
   session?: Ed25519Jwk;
+  channelBinding?: RootPayload['policy']['cb'];
 }>;
 
 /** As `SignedRoot`, and without a signature at first. */
@@ -47,6 +48,7 @@ export async function nextRoot(current: RootPayload, changes: Changes): Promise<
       command: { kids: kids(commands), threshold: 1 },
       session: { kids: kids(sessions), threshold: 1 },
     },
+    policy: { ...current.policy, ...(changes.channelBinding ? { cb: changes.channelBinding } : {}) },
   };
 }
 

@@ -18,6 +18,7 @@ export function describeRoot(root: RootPayload, signatures: SignedRoot['signatur
     ...rootKeys.map((line) => ['', line] as const),
     ['command key', roles.command.kids.join(' ')],
     ['session key', roles.session.kids.join(' ')],
+    ['channel binding', root.policy.cb],
     ['also signed by', others.join(' ') || 'nobody'],
   ]);
 }

@@ -10,11 +10,13 @@ const run = promisify(execFile);
 
 export type Certificate = Readonly<{ cert: string; key: string }>;
 type Wishes = Readonly<{
-  name?: string;
+  /** `null`: only the subject names it, as certificates did long ago (RFC 9525, section 2). */
+  name?: string | null;
   days?: number;
   rsaBits?: number;
-  authority?: 'own' | 'other' | 'self';
-  notAuthority?: boolean;
+  /** `leaf`: a server's certificate of the own authority signs another, which it may not. */
+  authority?: 'own' | 'other' | 'self' | 'leaf';
+  purpose?: 'serverAuth' | 'clientAuth';
 }>;
 
 export async function hasOpenssl(): Promise<boolean> {
@@ -46,18 +48,39 @@ export class CertificateMaker {
   }
 
   /** A server's certificate: by default a good one for 127.0.0.1. */
-  async make({ name = 'IP:127.0.0.1', days = 2, rsaBits, authority = 'own' }: Wishes = {}): Promise<Certificate> {
+  async make({
+    name = 'IP:127.0.0.1',
+    days = 2,
+    rsaBits,
+    authority = 'own',
+    purpose,
+  }: Wishes = {}): Promise<Certificate> {
+    const issuer = authority === 'leaf' ? await this.#leaf() : authority;
     this.#made += 1;
     const [key, request, cert, extensions] = ['key', 'csr', 'crt', 'ext'].map((kind) =>
       this.#path(`${this.#made}.${kind}`),
     ) as [string, string, string, string];
     await this.#key(key, rsaBits);
-    await run('openssl', ['req', '-new', '-key', key, '-subj', '/CN=gateway', '-out', request]);
-    await writeFile(extensions, `subjectAltName=${name}\n`);
+    await run('openssl', [
+      'req',
+      '-new',
+      '-key',
+      key,
+      '-subj',
+      `/CN=${name === null ? '127.0.0.1' : 'gateway'}`,
+      '-out',
+      request,
+    ]);
+    const lines = [
+      'basicConstraints=CA:FALSE',
+      ...(name ? [`subjectAltName=${name}`] : []),
+      ...(purpose ? [`extendedKeyUsage=${purpose}`] : []),
+    ];
+    await writeFile(extensions, `${lines.join('\n')}\n`);
     const signer =
       authority === 'self'
         ? ['-signkey', key]
-        : ['-CA', this.#path(`${authority}.pem`), '-CAkey', this.#path(`${authority}.key`), '-CAcreateserial'];
+        : ['-CA', this.#path(`${issuer}.pem`), '-CAkey', this.#path(`${issuer}.key`), '-CAcreateserial'];
     await run('openssl', [
       'x509',
       '-req',
@@ -71,7 +94,15 @@ export class CertificateMaker {
       '-out',
       cert,
     ]);
-    return { cert: await readFile(cert, 'utf8'), key: await readFile(key, 'utf8') };
+    const chain = authority === 'leaf' ? await readFile(this.#path('leaf.pem'), 'utf8') : '';
+    return { cert: `${await readFile(cert, 'utf8')}${chain}`, key: await readFile(key, 'utf8') };
+  }
+
+  async #leaf(): Promise<'leaf'> {
+    const { cert, key } = await this.make();
+    await writeFile(this.#path('leaf.pem'), cert);
+    await writeFile(this.#path('leaf.key'), key);
+    return 'leaf';
   }
 
   async #authority(name: string): Promise<void> {

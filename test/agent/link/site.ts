@@ -2,6 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -11,6 +12,7 @@ import { Link, type LinkParts } from '../../../agent/link/link.ts';
 import { RootShelf } from '../../../agent/root-shelf.ts';
 import type { RootPayload } from '../../../protocol/root.ts';
 import { AGENT, BOOT, keys, NOW_S, sampleRoot } from '../../protocol/samples.ts';
+import type { Certificate } from './certificates.ts';
 import { ControlPlane, type Visitor } from './control-plane.ts';
 import { ScriptedExecutor } from './executor-script.ts';
 
@@ -42,22 +44,23 @@ type Options = {
   root?: RootPayload;
   executor?: (executor: ScriptedExecutor) => void;
   without?: 'executor';
+  tls?: Certificate & Readonly<{ caPem: string }>;
 };
 
-export async function makeSite({ parts = {}, root, executor: prepare, without }: Options = {}): Promise<Site> {
-  const plane = new ControlPlane();
+export async function makeSite({ parts = {}, root, executor: prepare, without, tls }: Options = {}): Promise<Site> {
+  const plane = new ControlPlane(tls ? createServer({ cert: tls.cert, key: tls.key }) : undefined);
   const executor = new ScriptedExecutor();
   prepare?.(executor);
   const executorSocket = await executor.listen();
   if (without) await executor.close();
-  const url = await plane.listen();
+  const url = await plane.listen(tls ? 'wss' : 'ws');
   const log: string[] = [];
   const progress: Progress[] = [{ ctr: 0, now: 0 }];
   const stopping = new AbortController();
   const link = new Link({
     identity: { agent: AGENT, project: 'default', ik: keys.ik },
     roots: new RootShelf(await freshFolder(), root ?? sampleRoot()),
-    addresses: [{ url, caPem: '' }],
+    addresses: [{ url, caPem: tls?.caPem ?? '' }],
     executorSocket,
     agentVersion: '0.0.0',
     random: { bytes: (count) => Uint8Array.from(randomBytes(count)).fill(0, 0, count === 2 ? 2 : 0) },
