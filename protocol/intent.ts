@@ -4,7 +4,7 @@
 import { canonicalBytes, parseCanonical } from './canonical.ts';
 import { Failure } from './failure.ts';
 import { fromBase64url, sha256Text, toBase64url } from './keys.ts';
-import { GRACE_S_MAX } from './limits.ts';
+import { GRACE_S_MAX, TARGETS_MAX } from './limits.ts';
 import {
   accountName,
   agentId,
@@ -27,11 +27,12 @@ export const secretSource = z.discriminatedUnion('mode', [
 ]);
 export type SecretSource = z.infer<typeof secretSource>;
 
-const common = {
+const opening = {
   v: z.literal(1),
   op: operationId,
   project: projectName,
-  agent: agentId,
+};
+const ending = {
   method: z.literal('online'),
   operator: operatorName,
   nonce: bytes32,
@@ -61,13 +62,18 @@ const rebootPart = z.strictObject({
 });
 
 export const resetIntent = z.strictObject({
-  ...common,
+  ...opening,
+  /** The machine. This or `targets`, never both. */
+  agent: z.optional(agentId),
+  /** The machines of a bulk submission, each once; a command names its own by its place here. */
+  targets: z.optional(z.array(agentId).check(z.minLength(1), z.maxLength(TARGETS_MAX))),
+  ...ending,
   act: z.literal('reset'),
   account: z.optional(accountPart),
   vnc: z.optional(vncPart),
   reboot: rebootPart,
 });
-export const cancelIntent = z.strictObject({ ...common, act: z.literal('cancel') });
+export const cancelIntent = z.strictObject({ ...opening, agent: agentId, ...ending, act: z.literal('cancel') });
 export const intent = z.discriminatedUnion('act', [resetIntent, cancelIntent]);
 
 export type ResetIntent = z.infer<typeof resetIntent>;
@@ -94,8 +100,22 @@ export function intentHash(bytes: Uint8Array): Promise<string> {
 
 export const encodeIntent = toBase64url;
 
+/** The machine that a command over this intent addresses, by its `index` where it is one of many; `null` where none is. */
+export function targetOf(value: Intent, index: number | undefined): string | null {
+  if (value.act !== 'reset' || value.targets === undefined) return index === undefined ? (value.agent ?? null) : null;
+  return index === undefined ? null : (value.targets[index] ?? null);
+}
+
+/** What the schema cannot say: there is something to do, and on machines that are named in one way. */
 function demandWork(value: Intent): void {
-  if (value.act === 'reset' && !value.account && !value.vnc) {
-    throw new Failure('SCHEMA_INVALID', { field: 'account', reason: 'nothing_to_reset' });
-  }
+  const wrong = (field: string, reason: string) => new Failure('SCHEMA_INVALID', { field, reason });
+  if (value.act !== 'reset') return;
+  const { agent, targets, account, vnc } = value;
+  if (!account && !vnc) throw wrong('account', 'nothing_to_reset');
+  if ((agent === undefined) === (targets === undefined)) throw wrong('agent', 'one_of_agent_and_targets');
+  if (!targets) return;
+  if (new Set(targets).size !== targets.length) throw wrong('targets', 'twice');
+  // What is typed is sealed to one executor, and a uid is that of one machine.
+  if (account?.secret.mode === 'typed' || vnc?.secret.mode === 'typed') throw wrong('targets', 'typed');
+  if (account && account.uid !== null) throw wrong('account.uid', 'targets');
 }

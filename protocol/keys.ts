@@ -21,6 +21,11 @@ export function thumbprint(jwk: Ed25519Jwk | X25519Jwk): Promise<string> {
   return calculateJwkThumbprint(jwk, 'sha256');
 }
 
+/** The same of a passkey's public point on P-256. */
+export function passkeyThumbprint({ x, y }: Readonly<{ x: string; y: string }>): Promise<string> {
+  return calculateJwkThumbprint({ kty: 'EC', crv: 'P-256', x, y }, 'sha256');
+}
+
 export async function signingKeyFromSeed(seed: Uint8Array): Promise<SigningKey> {
   const { privateKey, x } = await importSeed('Ed25519', 0x70, seed, ['sign']);
   const jwk: Ed25519Jwk = { kty: 'OKP', crv: 'Ed25519', x };

@@ -5,6 +5,12 @@
 export const FRAME_BYTES_MAX = 65_536;
 /** Largest compact token, in ASCII bytes: a command with its intent and two sealed secrets fits in it. */
 export const TOKEN_BYTES_MAX = 16_384;
+/** Most machines that one intent may name. */
+export const TARGETS_MAX = 500;
+/** Largest intent for many machines, in characters of its base64url: it comes beside the command, which names its hash. */
+export const INTENT_TEXT_MAX = 24_576;
+/** Most keys, and most passkeys, that the root may name for one operator. */
+export const OPERATOR_KEYS_MAX = 16;
 /** Largest receipt token, in ASCII bytes. */
 export const RECEIPT_BYTES_MAX = 4_096;
 /** Largest sealed secret (compact JWE), in ASCII bytes. */

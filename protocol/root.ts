@@ -4,8 +4,8 @@
 import { FlattenedSign, flattenedVerify } from 'jose';
 import { canonicalBytes, parseCanonical } from './canonical.ts';
 import { Failure } from './failure.ts';
-import { fromBase64url, publicKey, type SigningKey, thumbprint, toBase64url } from './keys.ts';
-import { ROOT_BYTES_MAX } from './limits.ts';
+import { fromBase64url, passkeyThumbprint, publicKey, type SigningKey, thumbprint, toBase64url } from './keys.ts';
+import { OPERATOR_KEYS_MAX, ROOT_BYTES_MAX } from './limits.ts';
 import {
   bytes32,
   bytes64,
@@ -13,6 +13,7 @@ import {
   type Ed25519Jwk,
   ed25519Jwk,
   installationId,
+  operatorName,
   parseSchema,
   seconds,
   z,
@@ -24,6 +25,24 @@ const role = z.strictObject({
   threshold: z.int().check(z.gte(1), z.lte(16)),
 });
 
+/** A passkey as machines know it: its public point on P-256, and the place where alone it answers. */
+const passkey = z.strictObject({
+  x: bytes32,
+  y: bytes32,
+  rp_id: z.string().check(z.maxLength(253), z.regex(/^[a-z0-9.-]+$/)),
+  origin: z.string().check(z.maxLength(300), z.regex(/^https?:\/\/[a-z0-9.-]+(:[0-9]{1,5})?$/)),
+});
+
+/** What one operator may prove an intent with where machines check that themselves. */
+const operatorKeys = z.strictObject({
+  keys: z.array(ed25519Jwk).check(z.maxLength(OPERATOR_KEYS_MAX)),
+  passkeys: z.array(passkey).check(z.maxLength(OPERATOR_KEYS_MAX)),
+});
+
+const operators = z.record(operatorName, operatorKeys);
+export type OperatorKeys = z.infer<typeof operatorKeys>;
+export type Operators = z.infer<typeof operators>;
+
 export const rootPayload = z.strictObject({
   v: z.literal(1),
   /** The installation whose commands are obeyed: a command's `iss`. */
@@ -31,7 +50,7 @@ export const rootPayload = z.strictObject({
   version: z.int().check(z.gte(1)),
   expires: seconds,
   keys: z.record(bytes32, z.strictObject({ jwk: ed25519Jwk, expires: seconds })),
-  roles: z.strictObject({ root: role, command: role, session: role }),
+  roles: z.strictObject({ root: role, command: role, session: role, operators: z.optional(operators) }),
   policy: z.strictObject({
     /** Oldest wire version that agents of this installation speak. */
     min_v: counter,
@@ -42,7 +61,8 @@ export const rootPayload = z.strictObject({
   }),
 });
 export type RootPayload = z.infer<typeof rootPayload>;
-export type RoleName = keyof RootPayload['roles'];
+export type RoleName = 'root' | 'command' | 'session';
+const ROLES: readonly RoleName[] = ['root', 'command', 'session'];
 
 /** JWS General JSON serialisation (RFC 7515, section 7.2.1) without unprotected headers. */
 export const signedRoot = z.strictObject({
@@ -128,19 +148,31 @@ async function readRoot(document: unknown): Promise<{ signed: SignedRoot; root: 
   }
 }
 
-/** Ids are thumbprints, roles name existing keys once, and no key serves two roles. */
+/** What that operator's proofs are checked with; `null` for one whom the root does not name. */
+export function operatorKeysOf({ roles }: RootPayload, operator: string): OperatorKeys | null {
+  const known = roles.operators ?? {};
+  return Object.hasOwn(known, operator) ? (known[operator] ?? null) : null;
+}
+
+/** Ids are thumbprints, roles name existing keys once, and no key serves two roles, nor two operators. */
 async function demandConsistent(root: RootPayload): Promise<void> {
   for (const [kid, { jwk }] of Object.entries(root.keys)) {
     if ((await thumbprint(jwk)) !== kid) throw new Failure('SCHEMA_INVALID', { field: 'keys', reason: 'thumbprint' });
   }
-  const named = Object.values(root.roles).flatMap(({ kids }) => kids);
-  if (new Set(named).size !== named.length)
-    throw new Failure('SCHEMA_INVALID', { field: 'roles', reason: 'shared_key' });
+  const named = ROLES.flatMap((name) => root.roles[name].kids);
+  const ofOperators = await Promise.all(Object.values(root.roles.operators ?? {}).flatMap(kidsOf));
+  const all = [...named, ...ofOperators];
+  if (new Set(all).size !== all.length) throw new Failure('SCHEMA_INVALID', { field: 'roles', reason: 'shared_key' });
   if (named.some((kid) => !Object.hasOwn(root.keys, kid)))
     throw new Failure('SCHEMA_INVALID', { field: 'roles', reason: 'key_missing' });
-  for (const { kids, threshold } of Object.values(root.roles)) {
+  for (const name of ROLES) {
+    const { kids, threshold } = root.roles[name];
     if (threshold > kids.length) throw new Failure('SCHEMA_INVALID', { field: 'roles', reason: 'threshold' });
   }
+}
+
+function kidsOf({ keys, passkeys }: OperatorKeys): Promise<string>[] {
+  return [...keys.map(thumbprint), ...passkeys.map(passkeyThumbprint)];
 }
 
 /** Counts the unique keys of `authority`'s root role whose signature over the document holds. */

@@ -3,7 +3,7 @@
 
 import * as z from 'zod/mini';
 import { Failure } from './failure.ts';
-import { RECEIPT_BYTES_MAX, SEALED_BYTES_MAX, TOKEN_BYTES_MAX } from './limits.ts';
+import { INTENT_TEXT_MAX, RECEIPT_BYTES_MAX, SEALED_BYTES_MAX, TOKEN_BYTES_MAX } from './limits.ts';
 
 export { z };
 
@@ -42,6 +42,9 @@ export const counter = z.int().check(z.nonnegative());
  * is one of sixteen: any other would spell the same bytes again, and one key could stand under several thumbprints.
  */
 export const bytes32 = text(/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/);
+/** Bytes in base64url, of which so many characters are read. */
+export const base64urlText = (charactersMax: number) =>
+  z.string().check(z.maxLength(charactersMax), z.regex(/^[A-Za-z0-9_-]+$/));
 /** 64 bytes in base64url, in their one spelling: an Ed25519 signature. */
 export const bytes64 = text(/^[A-Za-z0-9_-]{85}[AQgw]$/);
 /** An id is its kind, an underscore and 130 bits in Crockford's base 32. */
@@ -62,6 +65,8 @@ export const compactToken = z
   .string()
   .check(z.maxLength(TOKEN_BYTES_MAX), z.regex(/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/));
 export const receiptToken = compactToken.check(z.maxLength(RECEIPT_BYTES_MAX));
+/** An intent's bytes that are carried beside a command. */
+export const carriedIntent = base64urlText(INTENT_TEXT_MAX);
 export const sealedSecret = z
   .string()
   .check(z.maxLength(SEALED_BYTES_MAX), z.regex(/^[A-Za-z0-9_-]+\.\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/));

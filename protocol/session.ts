@@ -10,6 +10,7 @@ import {
   agentId,
   bootId,
   bytes32,
+  carriedIntent,
   codeName,
   compactToken,
   counter,
@@ -151,7 +152,12 @@ export const downFrame = z.discriminatedUnion('t', [
   z.strictObject({ t: z.literal('root'), document: signedRoot }),
   z.strictObject({ t: z.literal('welcome'), token: compactToken }),
   z.strictObject({ t: z.literal('prepare'), op: operationId, account: z.nullable(accountName) }),
-  z.strictObject({ t: z.literal('command'), op: operationId, token: compactToken }),
+  z.strictObject({
+    t: z.literal('command'),
+    op: operationId,
+    token: compactToken,
+    intent: z.optional(carriedIntent),
+  }),
   z.strictObject({ t: z.literal('cancel'), op: operationId, token: compactToken }),
   z.strictObject({ t: z.literal('ack'), token: compactToken }),
   /** From version 2 on: can this machine be reset now? `now` is server time. */

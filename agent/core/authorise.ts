@@ -5,7 +5,7 @@ import type { JsonValue } from '../../protocol/canonical.ts';
 import { parseCanonical } from '../../protocol/canonical.ts';
 import { type Command, command as commandSchema } from '../../protocol/command.ts';
 import { Failure } from '../../protocol/failure.ts';
-import { type CancelIntent, type Intent, type ResetIntent, readIntent } from '../../protocol/intent.ts';
+import { type CancelIntent, type Intent, type ResetIntent, readIntent, targetOf } from '../../protocol/intent.ts';
 import { fromBase64url } from '../../protocol/keys.ts';
 import { INTENT_TTL_S_MAX } from '../../protocol/limits.ts';
 import { refuseReroot } from '../../protocol/reroot.ts';
@@ -24,26 +24,36 @@ export type Addressee = Readonly<{
   expired: boolean;
 }>;
 
-export type Order<I extends Intent> = Readonly<{ command: Command; intent: I }>;
+/** The intent's bytes with their hash, as they came beside a command that names the hash alone. */
+export type CarriedIntent = Readonly<{ bytes: string; sha256: string }>;
+
+/** `bytes` are the intent's, base64url: what was proven. */
+export type Order<I extends Intent> = Readonly<{ command: Command; intent: I; bytes: string }>;
 
 /** A reset that this executor may carry out as far as the command's own words go. */
-export function authoriseReset(token: VerifiedToken, addressee: Addressee): Order<ResetIntent> {
-  const { command, intent } = authorise(token, addressee);
+export function authoriseReset(
+  token: VerifiedToken,
+  addressee: Addressee,
+  carried?: CarriedIntent,
+): Order<ResetIntent> {
+  const { command, intent, bytes } = authorise(token, addressee, carried);
   if (intent.act !== 'reset') throw new Failure('SCHEMA_INVALID', { field: 'intent.act' });
   if (command.authz.method === 'session') throw new Failure('AUTHZ_INVALID', { reason: 'no_factor' });
-  if (addressee.root.policy.require_operator_proof)
-    throw new Failure('AUTHZ_INVALID', { reason: 'operator_proof_required' });
-  return { command, intent };
+  return { command, intent, bytes };
 }
 
 /** A cancel of the operation that this machine is carrying out. */
 export function authoriseCancel(token: VerifiedToken, addressee: Addressee): Order<CancelIntent> {
-  const { command, intent } = authorise(token, addressee);
+  const { command, intent, bytes } = authorise(token, addressee, undefined);
   if (intent.act !== 'cancel') throw new Failure('SCHEMA_INVALID', { field: 'intent.act' });
-  return { command, intent };
+  return { command, intent, bytes };
 }
 
-function authorise(token: VerifiedToken, { agent, project, root, op, cn, expired }: Addressee): Order<Intent> {
+function authorise(
+  token: VerifiedToken,
+  { agent, project, root, op, cn, expired }: Addressee,
+  carried: CarriedIntent | undefined,
+): Order<Intent> {
   const claimed = asObject(token.payload);
   if (claimed['v'] !== 1) throw new Failure('VERSION_UNSUPPORTED', { have: 1 });
   if (claimed['iss'] !== root.iss) throw new Failure('ISS_MISMATCH');
@@ -54,18 +64,26 @@ function authorise(token: VerifiedToken, { agent, project, root, op, cn, expired
   assertRootValid(root, iat);
   roleKeys(root, 'command', iat)(token.header.kid);
   refuseReroot(token.payload);
-  refuseReroot(looseIntent(claimed['intent']));
+  refuseReroot(looseIntent(claimed['intent'] ?? carried?.bytes));
   const command = parseSchema(commandSchema, token.payload);
-  const intent = readIntent(command.intent);
+  const bytes = intentOf(command, carried);
+  const intent = readIntent(bytes);
   if (command.cn !== cn || command.op !== op || expired) throw new Failure('NONCE_UNKNOWN');
   if (intent.op !== command.op) throw new Failure('AUTHZ_INVALID', { reason: 'op' });
-  if (intent.agent !== agent) throw new Failure('AUTHZ_INVALID', { reason: 'agent' });
+  if (targetOf(intent, command.index) !== agent) throw new Failure('AUTHZ_INVALID', { reason: 'agent' });
   if (intent.project !== project) throw new Failure('AUTHZ_INVALID', { reason: 'project' });
   if (intent.operator !== command.authz.operator) throw new Failure('AUTHZ_INVALID', { reason: 'operator' });
   if (intent.not_after > command.iat + INTENT_TTL_S_MAX)
     throw new Failure('SCHEMA_INVALID', { field: 'intent.not_after' });
   if (intent.not_after < command.iat) throw new Failure('EXPIRED', { reason: 'intent' });
-  return { command, intent };
+  return { command, intent, bytes };
+}
+
+/** In the command itself; or, over many machines, beside it and under the hash that the command names. */
+function intentOf({ intent, intent_sha256 }: Command, carried: CarriedIntent | undefined): string {
+  if (intent !== undefined && carried === undefined) return intent;
+  if (carried && carried.sha256 === intent_sha256) return carried.bytes;
+  throw new Failure('AUTHZ_INVALID', { reason: 'intent_sha256' });
 }
 
 /** The intent's bytes as JSON, before any schema; where they are not that, the schema will say so in its turn. */

@@ -3,7 +3,7 @@
 
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import type { ResetIntent, SecretSource } from '../../protocol/intent.ts';
-import { sha256Text } from '../../protocol/keys.ts';
+import { fromBase64url, sha256Text } from '../../protocol/keys.ts';
 import { VNCAUTH_BYTES } from '../../protocol/limits.ts';
 import { assertPassword, passwordFault, vncAuthFault } from '../../protocol/password.ts';
 import { roleKeys } from '../../protocol/root.ts';
@@ -11,11 +11,12 @@ import type { X25519Jwk } from '../../protocol/schema.ts';
 import { openSecret, type Slot } from '../../protocol/seal.ts';
 import type { Secret } from '../../protocol/secret.ts';
 import { type VerifiedToken, verifyToken } from '../../protocol/token.ts';
-import { authoriseReset, type Order } from '../core/authorise.ts';
+import { authoriseReset, type CarriedIntent, type Order } from '../core/authorise.ts';
 import { environmentFault } from '../core/environment.ts';
 import { openOperation, type Work } from '../core/ledger.ts';
 import type { Account } from '../ports/accounts.ts';
 import type { VncServer } from '../ports/vnc.ts';
+import { demandOperatorProof } from './operator-proof.ts';
 import type { ExecutorParts } from './parts.ts';
 import type { Prepared } from './prepare.ts';
 import type { Recorder } from './recorder.ts';
@@ -32,6 +33,13 @@ export async function verifyCommand({ roots }: ExecutorParts, token: string): Pr
   return verifyToken(token, 'lk-command+jws', roleKeys(await roots.newest(), 'command', null));
 }
 
+/** A verified command, and the intent that came beside it where it does not hold one. */
+export type Received = Readonly<{ token: VerifiedToken; carried: string | undefined }>;
+
+async function hashed(carried: string | undefined): Promise<CarriedIntent | undefined> {
+  return carried === undefined ? undefined : { bytes: carried, sha256: await sha256Text(fromBase64url(carried)) };
+}
+
 /**
  * Accepts a verified command, or throws the code of its refusal. A command that this very operation already accepted is
  * `null`: its stored receipts are its answer.
@@ -40,16 +48,18 @@ export async function accept(
   parts: ExecutorParts,
   recorder: Recorder,
   prepared: Prepared,
-  token: VerifiedToken,
+  { token, carried }: Received,
 ): Promise<Holding | null> {
   const { op, cn } = prepared;
   const root = await parts.roots.newest();
-  const order = authoriseReset(token, { ...parts.identity, root, op, cn, expired: prepared.expired() });
+  const addressee = { ...parts.identity, root, op, cn, expired: prepared.expired() };
+  const order = authoriseReset(token, addressee, await hashed(carried));
   const known = recorder.ledger.get(op);
   if (known && known.cmdSha256 === token.payloadSha256) return null;
   if (known) throw new Failure('OP_CONFLICT');
   const open = openOperation(recorder.ledger);
   if (open) throw new Failure('BUSY', { op: open.op });
+  await demandOperatorProof(root, order);
   const boot = await demandNormalEnvironment(parts);
   const account = await chooseAccount(parts, order.intent);
   const server = await chooseVnc(parts, order.intent);

@@ -5,12 +5,12 @@ import type { Duplex } from 'node:stream';
 import { parseCanonical } from '../../protocol/canonical.ts';
 import { FRAME_BYTES_MAX } from '../../protocol/limits.ts';
 import { signedRoot } from '../../protocol/root.ts';
-import { accountName, compactToken, operationId, parseSchema, z } from '../../protocol/schema.ts';
+import { accountName, carriedIntent, compactToken, operationId, parseSchema, z } from '../../protocol/schema.ts';
 
 /** All that a link can say to an executor. */
 const request = z.discriminatedUnion('t', [
   z.strictObject({ t: z.literal('prepare'), op: operationId, account: z.nullable(accountName) }),
-  z.strictObject({ t: z.literal('execute'), token: compactToken }),
+  z.strictObject({ t: z.literal('execute'), token: compactToken, intent: z.optional(carriedIntent) }),
   z.strictObject({ t: z.literal('resume') }),
   z.strictObject({ t: z.literal('receipts') }),
   z.strictObject({ t: z.literal('ack'), token: compactToken }),

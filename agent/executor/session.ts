@@ -11,7 +11,7 @@ import { openOperation, type StoredReceipt, unacknowledged } from '../core/ledge
 import type { Journal } from '../ports/journal.ts';
 import { accept, reasonOf, refusalOf, verifyCommand } from './accept.ts';
 import { receiveCancel } from './cancel.ts';
-import type { Channel } from './channel.ts';
+import type { Channel, Request } from './channel.ts';
 import { mark } from './marks.ts';
 import type { ExecutorParts } from './parts.ts';
 import { type Prepared, prepare } from './prepare.ts';
@@ -67,10 +67,15 @@ async function serveOperation(
   const patience = AbortSignal.timeout(READY_TTL_S * 1000);
   const request = await channel.next(patience);
   if (request?.t !== 'execute') return;
-  await execute(parts, channel, prepared, request.token);
+  await execute(parts, channel, prepared, request);
 }
 
-async function execute(parts: ExecutorParts, channel: Channel, prepared: Prepared, token: string): Promise<void> {
+async function execute(
+  parts: ExecutorParts,
+  channel: Channel,
+  prepared: Prepared,
+  { token, intent: carried }: Extract<Request, { t: 'execute' }>,
+): Promise<void> {
   const { op } = prepared;
   const tell = (receipt: StoredReceipt) => channel.send({ t: 'receipt', token: receipt.token });
   mark('command_received');
@@ -81,7 +86,7 @@ async function execute(parts: ExecutorParts, channel: Channel, prepared: Prepare
     verified = await verifyCommand(parts, token);
     mark('verified');
     recorder = new Recorder(await openToWrite(parts), signatory(parts, boot));
-    const holding = await accept(parts, recorder, prepared, verified);
+    const holding = await accept(parts, recorder, prepared, { token: verified, carried });
     mark('accepted');
     for (const receipt of recorder.operation(op).receipts) tell(receipt);
     if (!holding) return;

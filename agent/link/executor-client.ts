@@ -23,7 +23,7 @@ export type ExecutorAnswer = z.infer<typeof answer>;
 
 export type ExecutorRequest =
   | { t: 'prepare'; op: string; account: string | null }
-  | { t: 'execute'; token: string }
+  | { t: 'execute'; token: string; intent?: string }
   | { t: 'resume' }
   | { t: 'receipts' }
   | { t: 'ack'; token: string }

@@ -89,15 +89,15 @@ export class ExecutorDesk {
     current.connection.send({ t: 'prepare', op, account });
   }
 
-  /** Hands a command to the executor that waits for it. */
-  execute(op: string, token: string): void {
+  /** Hands a command to the executor that waits for it, with the intent that came beside it. */
+  execute(op: string, token: string, intent: string | undefined): void {
     const current = this.#current;
     if (current?.op !== op) {
       this.#events.refused(op, 'NONCE_UNKNOWN');
       return;
     }
     current.executing = true;
-    current.connection.send({ t: 'execute', token });
+    current.connection.send({ t: 'execute', token, ...(intent === undefined ? {} : { intent }) });
   }
 
   cancel(op: string, token: string): void {

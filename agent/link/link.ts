@@ -199,7 +199,7 @@ export class Link {
       case 'prepare':
         return this.#desk.prepare(frame.op, frame.account);
       case 'command':
-        return this.#command(frame.op, frame.token);
+        return this.#command(frame);
       case 'cancel':
         return this.#desk.cancel(frame.op, frame.token);
       case 'ack':
@@ -213,13 +213,13 @@ export class Link {
   }
 
   /** Freshness on the server's time is the link's part; all else about a command is the executor's. */
-  #command(op: string, token: string): void {
+  #command({ op, token, intent }: Extract<DownFrame, { t: 'command' }>): void {
     const nowS = this.#clock?.nowS() ?? 0;
     const { iat, exp } = timesOf(token);
     if (typeof iat !== 'number' || typeof exp !== 'number') this.#refuse(op, 'SCHEMA_INVALID');
     else if (nowS > exp) this.#refuse(op, 'EXPIRED');
     else if (iat > nowS + CLOCK_AHEAD_S) this.#refuse(op, 'NOT_YET_VALID');
-    else this.#desk.execute(op, token);
+    else this.#desk.execute(op, token, intent);
   }
 
   #refuse(op: string, code: string): void {

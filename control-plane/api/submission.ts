@@ -98,7 +98,7 @@ function sealedOf({ account, vnc }: IntentRequest): Operation['sealed'] {
 /** From the intent's bytes, so that what is shown is what is proven. */
 function summarise(bytes: string, vm: Vm, { seen }: Operation): IntentSummary {
   const intent = readIntent(bytes);
-  if (intent.act !== 'reset') throw new Failure('INTERNAL', { reason: 'act' });
+  if (intent.act !== 'reset' || intent.agent === undefined) throw new Failure('INTERNAL', { reason: 'act' });
   const accountState = seen?.account?.state;
   const found = [
     ...(seen?.warnings ?? []),

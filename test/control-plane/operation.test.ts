@@ -21,7 +21,7 @@ describe('an operation', () => {
     const command = parseSchema(commandSchema, payloadOf(token));
     expect(command.aud).toBe(agent.agent);
     expect(command.authz).toMatchObject({ operator: 'admin', method: 'key', proof: { kid: world.key.kid } });
-    expect(readIntent(command.intent)).toMatchObject({
+    expect(readIntent(command.intent ?? '')).toMatchObject({
       op,
       act: 'reset',
       method: 'online',

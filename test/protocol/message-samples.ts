@@ -1,7 +1,7 @@
 // One right value for the schema of every message and frame, with every optional part present, so that a test can break
 // each part of each.
 
-import { command, keyProof } from '../../protocol/command.ts';
+import { command, keyProof, passkeyProof } from '../../protocol/command.ts';
 import { cancelIntent, intent, resetIntent } from '../../protocol/intent.ts';
 import { preflight } from '../../protocol/preflight.ts';
 import { receipt } from '../../protocol/receipt.ts';
@@ -17,6 +17,7 @@ import {
   keys,
   NOW_S,
   OP,
+  sampleBulk,
   sampleCommand,
   sampleIntent,
   samplePreflight,
@@ -25,6 +26,7 @@ import {
   seal,
 } from './samples.ts';
 
+const byPasskey = { kid: keys.spare.kid, auth_data: 'AAAA', client_data: 'AAAA', sig: 'AAAA' };
 const proof = { kid: keys.spare.kid, sig: `${'A'.repeat(85)}Q` };
 const token = `${'A'.repeat(40)}.AAAA.${'A'.repeat(86)}`;
 const sealed = `AAAA..${'A'.repeat(16)}.AAAA.${'A'.repeat(22)}`;
@@ -126,10 +128,28 @@ export const frames = { down: downFrames, up: upFrames };
 /** Name, schema, a value that meets it. */
 export const messages: readonly (readonly [string, z.core.$ZodType, unknown])[] = [
   ['root', rootPayload, sampleRoot()],
+  [
+    'root with operators',
+    rootPayload,
+    sampleRoot({
+      roles: {
+        ...sampleRoot().roles,
+        operators: {
+          ada: {
+            keys: [keys.spare.jwk],
+            passkeys: [
+              { x: bytes32Text(1), y: bytes32Text(2), rp_id: 'console.example', origin: 'https://console.example' },
+            ],
+          },
+        },
+      },
+    }),
+  ],
   ['signed root', signedRoot, root],
   ['trust file', trustFile, { v: 1, url: ['wss://control.example'], ca_pem: '', root }],
   ['intent to reset', intent, sampleIntent()],
   ['reset', resetIntent, sampleIntent()],
+  ['reset of many', resetIntent, sampleBulk()],
   ['intent to cancel', intent, { ...common, act: 'cancel' }],
   ['cancel', cancelIntent, { ...common, act: 'cancel' }],
   [
@@ -141,7 +161,17 @@ export const messages: readonly (readonly [string, z.core.$ZodType, unknown])[] 
       sealed: { account: sealed, vnc: sealed },
     },
   ],
+  [
+    'command over many',
+    command,
+    (() => {
+      const { intent: _, ...rest } = sampleCommand();
+      const authz = { operator: 'ada', method: 'passkey', at: NOW_S, proof: byPasskey };
+      return { ...rest, intent_sha256: bytes32Text(0x62), index: 0, authz };
+    })(),
+  ],
   ['key proof', keyProof, proof],
+  ['passkey proof', passkeyProof, byPasskey],
   [
     'receipt',
     receipt,

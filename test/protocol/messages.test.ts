@@ -4,8 +4,8 @@
 import { describe, expect, test } from 'vitest';
 import { canonicalBytes, type JsonValue } from '../../protocol/canonical.ts';
 import { command } from '../../protocol/command.ts';
-import { encodeIntent, intent, intentBytes, intentHash, readIntent } from '../../protocol/intent.ts';
-import { COMMAND_TTL_S, FRAME_BYTES_MAX, GRACE_S_MAX } from '../../protocol/limits.ts';
+import { encodeIntent, intent, intentBytes, intentHash, readIntent, targetOf } from '../../protocol/intent.ts';
+import { COMMAND_TTL_S, FRAME_BYTES_MAX, GRACE_S_MAX, TARGETS_MAX } from '../../protocol/limits.ts';
 import { RECEIPT_GENESIS, receipt } from '../../protocol/receipt.ts';
 import { rootPayload } from '../../protocol/root.ts';
 import { accountName, agentId, newId, operationId, parseSchema, vncServerId, type z } from '../../protocol/schema.ts';
@@ -13,7 +13,9 @@ import * as session from '../../protocol/session.ts';
 import { trustFile } from '../../protocol/trust.ts';
 import { messages } from './message-samples.ts';
 import { expectRefused } from './refusal.ts';
-import { AGENT, countingBytes, NOW_S, OP, sampleCommand, sampleIntent, sampleReceipt } from './samples.ts';
+import { AGENT, countingBytes, NOW_S, OP, sampleBulk, sampleCommand, sampleIntent, sampleReceipt } from './samples.ts';
+
+const OTHER = `agt_${'0'.repeat(25)}9`;
 
 type Path = readonly (string | number)[];
 
@@ -137,10 +139,52 @@ describe('the command', () => {
   });
 
   test('names no other method of proof than those that exist', async () => {
-    for (const method of ['none', '', 'TOTP', 'sms', 'passkey']) {
+    for (const method of ['none', '', 'TOTP', 'sms', 'webauthn']) {
       const value = { ...sampleCommand(), authz: { operator: 'ada', method, at: NOW_S } };
       await expectRefused('SCHEMA_INVALID', () => parseSchema(command, value));
     }
+  });
+});
+
+describe('a command over many machines', () => {
+  test('holds its intent or names its hash, and not both', async () => {
+    const { intent: bytes, ...rest } = sampleCommand();
+    const intent_sha256 = await intentHash(intentBytes(sampleBulk()));
+    expect(parseSchema(command, { ...rest, intent_sha256, index: 0 })).toBeTruthy();
+    await expectRefused('SCHEMA_INVALID', () => parseSchema(command, rest));
+    await expectRefused('SCHEMA_INVALID', () => parseSchema(command, { ...rest, intent: bytes, intent_sha256 }));
+  });
+
+  test('names one of 500 at most', async () => {
+    const at = (index: number) => ({ ...sampleCommand(), index });
+    expect(parseSchema(command, at(499))).toBeTruthy();
+    for (const index of [500, -1, 0.5]) await expectRefused('SCHEMA_INVALID', () => parseSchema(command, at(index)));
+  });
+
+  test('has an intent that lists each machine once, types nothing and knows no uid', async () => {
+    const targets = Array.from({ length: TARGETS_MAX }, (_, n) => `agt_${String(n).padStart(26, '0')}`);
+    expect(readIntent(encodeIntent(intentBytes(sampleBulk(targets))))).toEqual(sampleBulk(targets));
+    const { account: _, ...vncOnly } = sampleBulk();
+    const wrong: object[] = [
+      { ...sampleBulk(), targets: [] },
+      { ...sampleBulk(), targets: [AGENT, AGENT] },
+      { ...sampleBulk(), targets: [...targets, AGENT] },
+      { ...sampleBulk(), agent: AGENT },
+      { ...sampleBulk(), account: { ...sampleBulk().account, uid: 0 } },
+      { ...sampleBulk(), account: sampleIntent().account },
+      { ...vncOnly, vnc: { ...sampleIntent().vnc, secret: sampleIntent().account?.secret } },
+      { ...sampleBulk(), targets: undefined },
+    ];
+    for (const value of wrong) {
+      await expectRefused('SCHEMA_INVALID', () => readIntent(encodeIntent(canonicalBytes(value))));
+    }
+  });
+
+  test('addresses the machine at its place, and nobody without one', () => {
+    const bulk = sampleBulk([AGENT, OTHER]);
+    expect([targetOf(bulk, 0), targetOf(bulk, 1)]).toEqual([AGENT, OTHER]);
+    expect([targetOf(bulk, 2), targetOf(bulk, undefined)]).toEqual([null, null]);
+    expect([targetOf(sampleIntent(), undefined), targetOf(sampleIntent(), 0)]).toEqual([AGENT, null]);
   });
 });
 

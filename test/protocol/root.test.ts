@@ -2,12 +2,14 @@
 // titles are those of the list of negative cases.
 
 import { describe, expect, test } from 'vitest';
-import { type SigningKey, thumbprint } from '../../protocol/keys.ts';
+import { type SigningKey, signingKeyFromSeed, thumbprint } from '../../protocol/keys.ts';
 import { ROOT_BYTES_MAX } from '../../protocol/limits.ts';
 import {
   advanceRoot,
   assertRootValid,
+  type Operators,
   openRoot,
+  operatorKeysOf,
   type RootPayload,
   roleKeys,
   type SignedRoot,
@@ -16,7 +18,7 @@ import {
 import type { Ed25519Jwk } from '../../protocol/schema.ts';
 import { parseTrust } from '../../protocol/trust.ts';
 import { expectRefused } from './refusal.ts';
-import { INSTALLATION, keys, NOW_S, sampleRoot } from './samples.ts';
+import { bytes32Text, countingBytes, INSTALLATION, keys, NOW_S, sampleRoot } from './samples.ts';
 
 const { rootA, rootB, rootC, command, session, spare } = keys;
 const first = await openRoot(await signRoot(sampleRoot(), [rootA, rootB]));
@@ -63,6 +65,56 @@ describe('threshold', () => {
 
   test('more signatures than any root has keys are refused unread', async () => {
     await invalid(await signRoot(sampleRoot(), new Array(17).fill(rootA)));
+  });
+});
+
+describe('operators', () => {
+  const place = { rp_id: 'console.example', origin: 'https://console.example' };
+  const point = { x: bytes32Text(1), y: bytes32Text(2) };
+  const ada = { keys: [spare.jwk], passkeys: [{ ...point, ...place }] };
+  const named = (operators: Operators) => sampleRoot({ roles: { ...first.roles, operators } });
+  const opened = async (operators: Operators) => openRoot(await signRoot(named(operators), [rootA, rootB]));
+
+  test('are found by their own names alone', async () => {
+    const root = await opened({ ada, constructor: { keys: [], passkeys: [] } });
+    expect(operatorKeysOf(root, 'ada')).toEqual(ada);
+    expect(operatorKeysOf(root, 'constructor')).toEqual({ keys: [], passkeys: [] });
+    for (const name of ['eve', 'valueof', 'toString', '__proto__']) expect(operatorKeysOf(root, name)).toBeNull();
+    expect(operatorKeysOf(first, 'constructor')).toBeNull();
+  });
+
+  test('share no key, neither with another operator nor with a role', async () => {
+    const nobody = { keys: [], passkeys: [] };
+    const doubles: Operators[] = [
+      { ada, eve: { ...nobody, keys: [spare.jwk] } },
+      { ada, eve: { ...nobody, passkeys: [{ ...point, ...place, origin: 'https://other.example' }] } },
+      { ada: { ...nobody, keys: [spare.jwk, spare.jwk] } },
+      { ada: { ...nobody, keys: [command.jwk] } },
+      { ada: { ...nobody, keys: [rootA.jwk] } },
+    ];
+    for (const operators of doubles) await invalid(await signRoot(named(operators), [rootA, rootB]));
+  });
+
+  test.each([
+    { origin: 'https://console.example/' },
+    { origin: 'https://user@console.example' },
+    { origin: 'wss://console.example' },
+    { origin: '' },
+    { rp_id: 'console.example:443' },
+    { rp_id: 'Console.example' },
+    { x: 'A' },
+  ])('have passkeys of no such form: %j', async (change) => {
+    await invalid(
+      await signRoot(named({ ada: { ...ada, passkeys: [{ ...point, ...place, ...change }] } }), [rootA, rootB]),
+    );
+  });
+
+  test('have sixteen keys at most', async () => {
+    const many = await Promise.all(
+      Array.from({ length: 17 }, async (_, n) => (await signingKeyFromSeed(countingBytes(0xa0 + n))).jwk),
+    );
+    await expect(opened({ ada: { keys: many.slice(1), passkeys: [] } })).resolves.toBeTruthy();
+    await invalid(await signRoot(named({ ada: { keys: many, passkeys: [] } }), [rootA, rootB]));
   });
 });
 

@@ -79,6 +79,13 @@ export function sampleIntent(): Extract<Intent, { act: 'reset' }> {
   };
 }
 
+/** A reset of many machines at once. */
+export function sampleBulk(targets: string[] = [AGENT]): Extract<Intent, { act: 'reset' }> {
+  const { agent: _, vnc: __, ...rest } = sampleIntent();
+  const secret = { mode: 'generated', recipient_jwk: seal.jwk } as const;
+  return { ...rest, targets, account: { name: null, uid: null, secret, unlock: false } };
+}
+
 export function sampleCommand(intent: Intent = sampleIntent()): Command {
   return {
     v: 1,

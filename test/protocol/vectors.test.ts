@@ -1,14 +1,22 @@
 // The known-answer vectors: what this program makes and accepts is what the files say, so that an agent in another
 // language which agrees with the files agrees with this program.
 
+import { createPublicKey, verify } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { readAssertion } from '../../protocol/assertion.ts';
 import { canonicalBytes, parseCanonical } from '../../protocol/canonical.ts';
 import type { Code } from '../../protocol/codes.ts';
-import { type Command, command } from '../../protocol/command.ts';
+import { type Command, command, type KeyProof, type PasskeyProof } from '../../protocol/command.ts';
 import { encodeIntent, type Intent, intentBytes, intentHash, readIntent } from '../../protocol/intent.ts';
-import { sealingKeyFromSeed, sha256Text, signingKeyFromSeed, thumbprint } from '../../protocol/keys.ts';
+import {
+  passkeyThumbprint,
+  sealingKeyFromSeed,
+  sha256Text,
+  signingKeyFromSeed,
+  thumbprint,
+} from '../../protocol/keys.ts';
 import { type Preflight, readPreflight } from '../../protocol/preflight.ts';
 import { RECEIPT_GENESIS, type Receipt, receipt } from '../../protocol/receipt.ts';
 import { openRoot, type RootPayload, type SignedRoot, signRoot } from '../../protocol/root.ts';
@@ -35,7 +43,18 @@ type MalformedVectors = {
 };
 
 test('every file is checked here', () => {
-  const names = ['command', 'frames', 'intent', 'keys', 'malformed', 'preflight', 'receipts', 'root', 'sealed'];
+  const names = [
+    'command',
+    'frames',
+    'intent',
+    'keys',
+    'malformed',
+    'preflight',
+    'proofs',
+    'receipts',
+    'root',
+    'sealed',
+  ];
   expect(readdirSync(folder).sort()).toEqual(names.map((name) => `${name}.json`));
 });
 
@@ -67,7 +86,7 @@ test('command', async () => {
   const verified = await verifyToken(vector.token, 'lk-command+jws', onlyKey(key.kid, key.jwk));
   expect(parseSchema(command, verified.payload)).toEqual(vector.payload);
   expect(verified.payloadSha256).toBe(vector.payload_sha256);
-  expect(readIntent(vector.payload.intent)).toEqual(read<{ value: Intent }>('intent').value);
+  expect(readIntent(vector.payload.intent ?? '')).toEqual(read<{ value: Intent }>('intent').value);
 });
 
 test('chain of receipts', async () => {
@@ -92,6 +111,24 @@ test('preflight', async () => {
   const verified = await verifyToken(vector.token, 'lk-preflight+jws', onlyKey(key.kid, key.jwk));
   expect(readPreflight(verified.payload)).toEqual(vector.payload);
   expect(verified.payloadSha256).toBe(vector.payload_sha256);
+});
+
+test('proofs of an operator', async () => {
+  type ProofVector = {
+    intent_sha256: string;
+    key: { jwk: Ed25519Jwk; proof: KeyProof };
+    passkey: { x: string; y: string; rp_id: string; origin: string; proof: PasskeyProof };
+  };
+  const { intent_sha256, key, passkey } = read<ProofVector>('proofs');
+  const hash = Buffer.from(intent_sha256, 'base64url');
+  expect(key.proof.kid).toBe(await thumbprint(key.jwk));
+  const edKey = createPublicKey({ key: key.jwk as never, format: 'jwk' });
+  expect(verify(null, hash, edKey, Buffer.from(key.proof.sig, 'base64url'))).toBe(true);
+  const { x, y, rp_id: rpId, origin, proof } = passkey;
+  expect(proof.kid).toBe(await passkeyThumbprint({ x, y }));
+  const signed = await readAssertion(proof, { challenge: intent_sha256, rpId, origin });
+  const ecKey = createPublicKey({ key: { kty: 'EC', crv: 'P-256', x, y }, format: 'jwk' });
+  expect(verify('sha256', signed, ecKey, Buffer.from(proof.sig, 'base64url'))).toBe(true);
 });
 
 test('sealed secret', async () => {

@@ -1,7 +1,7 @@
 // The fields of every message as WIRE.md must list them, read from the schemas themselves: name and type of each field, at
 // every level. Meanings are written by hand there; names and types cannot drift.
 
-import { command } from '../../protocol/command.ts';
+import { command, keyProof, passkeyProof } from '../../protocol/command.ts';
 import { cancelIntent, resetIntent } from '../../protocol/intent.ts';
 import { preflight } from '../../protocol/preflight.ts';
 import { receipt } from '../../protocol/receipt.ts';
@@ -22,6 +22,8 @@ export const sections: readonly (readonly [string, unknown])[] = [
   ['Intent to reset', resetIntent],
   ['Intent to cancel', cancelIntent],
   ['`lk-command+jws`', command],
+  ['Key proof', keyProof],
+  ['Passkey proof', passkeyProof],
   ['`lk-receipt+jws`', receipt],
   ['`lk-ack+jws`', session.ack],
   ['`lk-preflight+jws`', preflight],
@@ -49,6 +51,9 @@ const named = new Map<unknown, string>(
     'Ed25519 key': schema.ed25519Jwk,
     'X25519 key': schema.x25519Jwk,
     'signed root': signedRoot,
+    'carried intent': schema.carriedIntent,
+    'key proof': keyProof,
+    'passkey proof': passkeyProof,
   }).map(([name, value]) => [value, name]),
 );
 
@@ -78,7 +83,10 @@ export function framesOf(union: unknown): [string, string][] {
   return (definitionOf(union).options ?? []).map((option) => {
     const { shape = {} } = definitionOf(option);
     const { t, ...rest } = shape;
-    const fields = Object.entries(rest).map(([name, field]) => `\`${name}\`: ${typeOf(field)}`);
+    const fields = Object.entries(rest).map(([name, field]) => {
+      const { type, innerType } = definitionOf(field);
+      return type === 'optional' ? `\`${name}\` (optional): ${typeOf(innerType)}` : `\`${name}\`: ${typeOf(field)}`;
+    });
     return [`\`${String(definitionOf(t).values?.[0])}\``, fields.join(', ')];
   });
 }
@@ -133,6 +141,8 @@ function typeOf(field: unknown): string {
 
 /** An object inside a union is told by its fields. */
 function unionPart(option: unknown): string {
+  const name = named.get(option);
+  if (name) return name;
   const { type, shape = {} } = definitionOf(option);
   if (type !== 'object') return typeOf(option);
   return `{${Object.entries(shape)

@@ -36,7 +36,7 @@ export async function checkIntent(response: IntentResponse, asked: Asked): Promi
   const intent = readIntent(response.intent);
   const { request } = asked;
   same('act', intent.act, 'reset');
-  for (const field of ['op', 'agent', 'project', 'operator'] as const) same(field, intent[field], asked[field]);
+  for (const field of ['op', 'agent', 'project', 'operator'] as const) same(field, intent[field] ?? null, asked[field]);
   same('method', intent.method, 'online');
   checkEnd(intent, asked);
   if (intent.act !== 'reset') throw differs('act');

@@ -2,12 +2,12 @@
 // is asked. Numbers in titles are those of the lists of negative cases.
 
 import { describe, expect, test } from 'vitest';
-import { type Addressee, authoriseCancel, authoriseReset } from '../../../agent/core/authorise.ts';
+import { type Addressee, authoriseCancel, authoriseReset, type CarriedIntent } from '../../../agent/core/authorise.ts';
 import type { JsonValue } from '../../../protocol/canonical.ts';
 import type { Code } from '../../../protocol/codes.ts';
 import type { Command } from '../../../protocol/command.ts';
 import { type Intent, intentBytes } from '../../../protocol/intent.ts';
-import { toBase64url } from '../../../protocol/keys.ts';
+import { sha256Text, toBase64url } from '../../../protocol/keys.ts';
 import { rerootMembers, rerootMethods, rerootReboots } from '../../../protocol/reroot.ts';
 import { roleKeys } from '../../../protocol/root.ts';
 import { signToken, verifyToken } from '../../../protocol/token.ts';
@@ -19,6 +19,7 @@ import {
   keys,
   NOW_S,
   OP,
+  sampleBulk,
   sampleCommand,
   sampleIntent,
   sampleRoot,
@@ -243,11 +244,49 @@ describe('what the proof covers', () => {
     refused('AUTHZ_INVALID', { ...sampleCommand(), authz: { ...sampleCommand().authz, operator: 'eve' } }));
   test('a signed-in session is no factor for a reset', () =>
     refused('AUTHZ_INVALID', { ...sampleCommand(), authz: { ...sampleCommand().authz, method: 'session' } }));
-  test('a policy that demands an operator proof lets nothing through that cannot be checked', () =>
-    refused('AUTHZ_INVALID', sampleCommand(), {
-      ...addressee,
-      root: sampleRoot({ policy: { ...root.policy, require_operator_proof: true } }),
-    }));
+});
+
+const targets = [OTHER_AGENT, AGENT];
+const bulkBytes = intentBytes(sampleBulk(targets));
+const carried = { bytes: toBase64url(bulkBytes), sha256: await sha256Text(bulkBytes) };
+
+describe('an intent for many machines', () => {
+  const { intent: _, ...alone } = sampleCommand();
+  const named = { ...alone, intent_sha256: carried.sha256, index: 1 };
+  const ordered = async (payload: object, beside: CarriedIntent | null = carried) => {
+    const token = await signToken('lk-command+jws', payload, keys.command);
+    const verified = await verifyToken(token, 'lk-command+jws', roleKeys(root, 'command', null));
+    return authoriseReset(verified, addressee, beside ?? undefined);
+  };
+
+  test('is an order where the command names its hash and this machine’s place', async () => {
+    expect(await ordered(named)).toMatchObject({ intent: sampleBulk(targets), bytes: carried.bytes });
+  });
+  test('or where the command holds it', async () => {
+    const { intent_sha256: __, ...rest } = named;
+    expect((await ordered({ ...rest, intent: carried.bytes }, null)).bytes).toBe(carried.bytes);
+    // Two intents are one too many, even where they are the same.
+    await expectRefused('AUTHZ_INVALID', () => ordered({ ...rest, intent: carried.bytes }));
+  });
+  test('is none at another place, without one, or past the list', async () => {
+    for (const index of [0, 2, 499]) await expectRefused('AUTHZ_INVALID', () => ordered({ ...named, index }));
+    const { index: __, ...placeless } = named;
+    await expectRefused('AUTHZ_INVALID', () => ordered(placeless));
+    await refused('AUTHZ_INVALID', { ...sampleCommand(), index: 0 });
+  });
+  test('is none where other bytes came beside the command, or none at all', async () => {
+    const other = intentBytes(sampleBulk([AGENT, OTHER_AGENT]));
+    const swapped = { bytes: toBase64url(other), sha256: await sha256Text(other) };
+    await expectRefused('AUTHZ_INVALID', () => ordered(named, swapped));
+    await expectRefused('AUTHZ_INVALID', () => ordered(named, null));
+  });
+  test('goes through the tripwire, too', async () => {
+    const reroot = toBase64url(new TextEncoder().encode(JSON.stringify({ ...sampleBulk(targets), method: 'kexec' })));
+    const sha256 = await sha256Text(Buffer.from(reroot, 'base64url'));
+    await expectRefused('REROOT_REFUSED', () =>
+      ordered({ ...named, intent_sha256: sha256 }, { bytes: reroot, sha256 }),
+    );
+  });
 });
 
 describe('cancel', () => {

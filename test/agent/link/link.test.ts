@@ -72,6 +72,19 @@ describe.concurrent('commands', () => {
     visitor.send({ t: 'ack', token: ack });
     expect(await process.next()).toEqual({ t: 'ack', token: ack });
   });
+
+  test('goes on with the intent that came beside it', async () => {
+    const site = await makeSite();
+    const visitor = await site.connected();
+    visitor.send({ t: 'prepare', op: OP, account: null });
+    const process = await site.executor.process('prepare');
+    await process.next();
+    process.say({ t: 'ready', op: OP, token: readyToken });
+    await visitor.next('ready');
+    const token = await commandToken(sampleCommand());
+    visitor.send({ t: 'command', op: OP, token, intent: 'AAAA' });
+    expect(await process.next()).toEqual({ t: 'execute', token, intent: 'AAAA' });
+  });
 });
 
 describe.concurrent('prepare', () => {

@@ -227,7 +227,7 @@ export async function intentOf(
 export function summaryOf({ vm_name }: OperationView, intent: ResetIntent): IntentResponse['summary'] {
   return {
     vm_name,
-    agent: intent.agent,
+    agent: intent.agent ?? '',
     operator: intent.operator,
     act: 'reset',
     account: intent.account ?? null,

@@ -134,7 +134,7 @@ export async function enrolAgent(
     const command = parseSchema(commandSchema, payloadOf(token));
     const { op } = command;
     const own = waiting.get(op);
-    const intent = readIntent(command.intent);
+    const intent = readIntent(command.intent ?? '');
     if (!own || own.cn !== command.cn || intent.act !== 'reset' || open) return;
     open = op;
     for (const slot of ['account', 'vnc'] as const) {

@@ -158,7 +158,7 @@ describe('a cancel', () => {
     expect(body['state']).toBe('WAITING');
     const cancel = commandOf((await agent.wire.next('cancel')).token);
     expect(cancel).toMatchObject({ op, cn: commandOf(token).cn, authz: { method: 'session', operator: 'admin' } });
-    expect(readIntent(cancel.intent).act).toBe('cancel');
+    expect(readIntent(cancel.intent ?? '').act).toBe('cancel');
     await agent.report(op, 'CANCELLED');
     expect(await world.until(op, 'CANCELLED')).toMatchObject({ ended: true });
   });

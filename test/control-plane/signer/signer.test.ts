@@ -262,7 +262,7 @@ describe('a command', () => {
       authz: { operator: 'ada', method: 'key' },
     });
     expect(command.exp - command.iat).toBeLessThanOrEqual(120);
-    expect(readIntent(command.intent)).toMatchObject({ agent: AGENT, op, method: 'online', operator: 'ada' });
+    expect(readIntent(command.intent ?? '')).toMatchObject({ agent: AGENT, op, method: 'online', operator: 'ada' });
   });
 
   test('is not signed for an intent that was not proven, or that has ended', async () => {
@@ -321,7 +321,7 @@ describe('a command', () => {
     const { payload } = await verifyToken(token, 'lk-command+jws', roleKeys(root, 'command', null));
     const command = parseSchema(commandSchema, payload);
     expect(command).toMatchObject({ cn, op, authz: { operator: 'bob', method: 'session' } });
-    expect(readIntent(command.intent)).toMatchObject({ act: 'cancel', operator: 'bob' });
+    expect(readIntent(command.intent ?? '')).toMatchObject({ act: 'cancel', operator: 'bob' });
   });
 });
 
