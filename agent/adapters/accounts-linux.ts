@@ -42,7 +42,7 @@ export type AccountsLinuxPaths = Readonly<{
   checkPrograms: readonly string[];
 }>;
 
-const systemPaths: AccountsLinuxPaths = {
+export const systemPaths: AccountsLinuxPaths = {
   passwd: '/etc/passwd',
   shadow: '/etc/shadow',
   lock: '/etc/.pwd.lock',
@@ -138,7 +138,7 @@ function assertName(name: string): void {
 }
 
 /** Asks the kernel, which answers EROFS to root as well, before the secret is given to anyone. */
-function assertWritable(paths: AccountsLinuxPaths): void {
+export function assertWritable(paths: AccountsLinuxPaths): void {
   try {
     for (const path of [paths.shadow, dirname(paths.shadow)]) accessSync(path, constants.W_OK);
   } catch (error) {
@@ -176,12 +176,17 @@ async function judgeFailure(
 }
 
 async function isDiskFull(folder: string): Promise<boolean> {
-  const { bfree, ffree, files } = await statfs(folder);
-  // Some file systems have no fixed number of files and say 0 of 0.
-  return bfree === 0 || (files > 0 && ffree === 0);
+  return (await freeBytes(folder)) === 0;
 }
 
-function isDatabaseLocked(paths: AccountsLinuxPaths, exceptPid: number): boolean {
+/** What root may still write there; 0 also where no more files can be made. */
+export async function freeBytes(folder: string): Promise<number> {
+  const { bfree, bsize, ffree, files } = await statfs(folder);
+  // Some file systems have no fixed number of files and say 0 of 0.
+  return files > 0 && ffree === 0 ? 0 : bfree * bsize;
+}
+
+export function isDatabaseLocked(paths: AccountsLinuxPaths, exceptPid: number): boolean {
   try {
     return isLocked(readFileSync(paths.locks, 'utf8'), statSync(paths.lock).ino, exceptPid);
   } catch {

@@ -43,6 +43,15 @@ export function hashAll(targets: readonly Target[], macKey: Uint8Array): readonl
   });
 }
 
+/** Throws `VNC_FAILED` where a file cannot be read, or is larger than its server would read. */
+export function assertAllOfFormat(targets: readonly Target[], format: PasswordFormat): void {
+  for (const { file } of targets) {
+    const content = file.read();
+    content?.fill(0);
+    assertOfFormat(content, format);
+  }
+}
+
 /** Writes the same password to every file, or leaves all of them as they were. */
 export async function replaceAll(
   targets: readonly Target[],

@@ -13,6 +13,7 @@ export type PasswdReason =
   | 'token'
   | 'lock'
   | 'timeout'
+  | 'no_terminal'
   | 'unknown';
 
 export type Dialogue = Readonly<{

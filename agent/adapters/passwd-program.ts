@@ -32,6 +32,18 @@ export type PasswdOptions = Readonly<{
   isHeldUp(pid: number): boolean;
 }>;
 
+/** Whether a program can be run on a pseudo-terminal here; the one that is run prints its version. */
+export function terminalOpens(): Promise<boolean> {
+  return new Promise((resolve) => {
+    try {
+      const terminal = spawnOn(process.execPath, ['--version']);
+      terminal.onExit(({ exitCode }) => resolve(exitCode === 0));
+    } catch {
+      resolve(false);
+    }
+  });
+}
+
 export type PasswdOutcome = 'done' | Readonly<{ reason: PasswdReason }>;
 
 export async function runPasswd(options: PasswdOptions, name: string, secret: Secret): Promise<PasswdOutcome> {
@@ -39,14 +51,24 @@ export async function runPasswd(options: PasswdOptions, name: string, secret: Se
   if (program === undefined) return { reason: 'missing' };
   const bytes = secret.revealBytes();
   try {
-    return await talk(spawnPasswd(program, name), bytes, options);
+    const terminal = tryTerminal(program, name);
+    return terminal === undefined ? { reason: 'no_terminal' } : await talk(terminal, bytes, options);
   } finally {
     bytes.fill(0);
   }
 }
 
-function spawnPasswd(program: string, name: string): IPty {
-  return spawn(program, ['--', name], {
+/** `undefined` where the system has no pseudo-terminal to give: what the library throws then is no more than that. */
+function tryTerminal(program: string, name: string): IPty | undefined {
+  try {
+    return spawnOn(program, ['--', name]);
+  } catch {
+    return undefined;
+  }
+}
+
+function spawnOn(program: string, args: string[]): IPty {
+  return spawn(program, args, {
     cwd: '/',
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', HOME: '/root' },
     encoding: null,

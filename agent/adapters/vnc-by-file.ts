@@ -4,7 +4,15 @@
 
 import { Failure } from '../../protocol/failure.ts';
 import type { Vnc, VncServer, VncVerdict } from '../ports/vnc.ts';
-import { closeAll, hashAll, openTargets, readPassword, replaceAll } from './credential-files.ts';
+import {
+  assertAllOfFormat,
+  closeAll,
+  hashAll,
+  openTargets,
+  readPassword,
+  replaceAll,
+  type Target,
+} from './credential-files.ts';
 import { defaultWriter, openOwnerFile, type Writer } from './owner-file.ts';
 import type { PasswordFormat } from './password-format.ts';
 import { authenticateRfb } from './rfb.ts';
@@ -47,6 +55,15 @@ export function vncByFile(options: VncByFileOptions, kind: ServerKind): Vnc {
     return found.length === 1 ? found[0] : undefined;
   }
 
+  /** The server's files, for as long as nothing is known that would keep a new password from being obeyed. */
+  function openChangeable(server: VncServer): Readonly<{ targets: readonly Target[]; format: PasswordFormat }> {
+    const found = findRunning(server);
+    const format = found?.format ?? kind.restingFormat;
+    assertChangeable(server, found);
+    if (format === undefined) throw new Failure('VNC_FAILED', { server: server.id, reason: 'not_running' });
+    return { targets: openTargets(server, found, writer), format };
+  }
+
   async function handshake(server: VncServer, found: Found | undefined, password: Uint8Array): Promise<VncVerdict> {
     if (server.kind !== 'vncauth') return unknown('account_kind');
     // The port alone could be someone else's by now.
@@ -73,12 +90,17 @@ export function vncByFile(options: VncByFileOptions, kind: ServerKind): Vnc {
       }
     },
 
+    async demandChangeable(server) {
+      const { targets, format } = openChangeable(server);
+      try {
+        assertAllOfFormat(targets, format);
+      } finally {
+        closeAll(targets);
+      }
+    },
+
     async setPassword(server, password) {
-      const found = findRunning(server);
-      const format = found?.format ?? kind.restingFormat;
-      assertChangeable(server, found);
-      if (format === undefined) throw new Failure('VNC_FAILED', { server: server.id, reason: 'not_running' });
-      const targets = openTargets(server, found, writer);
+      const { targets, format } = openChangeable(server);
       const bytes = password.revealBytes();
       try {
         await replaceAll(targets, bytes, format);

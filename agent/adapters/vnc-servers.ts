@@ -30,6 +30,7 @@ export function joinVnc(kinds: VncKinds): Vnc {
   return {
     list: async () => (await Promise.all(Object.values(kinds).map((kind) => kind.list()))).flat(),
     files: async (server) => adapterOf(server).files(server),
+    demandChangeable: async (server) => adapterOf(server).demandChangeable(server),
     setPassword: async (server, password) => adapterOf(server).setPassword(server, password),
     probe: async (server, password) => adapterOf(server).probe(server, password),
     probeStored: async (server) => adapterOf(server).probeStored(server),

@@ -1,7 +1,7 @@
 // From a token to an accepted operation or a refusal. The order of the checks is the protocol's; nothing of the machine is
 // changed here, and the last act of an acceptance is its durable entry in the journal.
 
-import { codeOf, Failure } from '../../protocol/failure.ts';
+import { Failure } from '../../protocol/failure.ts';
 import type { ResetIntent, SecretSource } from '../../protocol/intent.ts';
 import { fromBase64url, sha256Text } from '../../protocol/keys.ts';
 import { VNCAUTH_BYTES } from '../../protocol/limits.ts';
@@ -12,10 +12,10 @@ import { openSecret, type Slot } from '../../protocol/seal.ts';
 import type { Secret } from '../../protocol/secret.ts';
 import { type VerifiedToken, verifyToken } from '../../protocol/token.ts';
 import { authoriseReset, type CarriedIntent, type Order } from '../core/authorise.ts';
-import { environmentFault } from '../core/environment.ts';
-import { openOperation, type Work } from '../core/ledger.ts';
+import type { Work } from '../core/ledger.ts';
 import type { Account } from '../ports/accounts.ts';
 import type { VncServer } from '../ports/vnc.ts';
+import { chooseAccount, chooseVnc, demandIdle, demandNormalEnvironment } from './conditions.ts';
 import { demandOperatorProof } from './operator-proof.ts';
 import type { ExecutorParts } from './parts.ts';
 import type { Prepared } from './prepare.ts';
@@ -57,12 +57,11 @@ export async function accept(
   const known = recorder.ledger.get(op);
   if (known && known.cmdSha256 === token.payloadSha256) return null;
   if (known) throw new Failure('OP_CONFLICT');
-  const open = openOperation(recorder.ledger);
-  if (open) throw new Failure('BUSY', { op: open.op });
+  demandIdle(recorder.ledger);
   await demandOperatorProof(root, order);
   const boot = await demandNormalEnvironment(parts);
-  const account = await chooseAccount(parts, order.intent);
-  const server = await chooseVnc(parts, order.intent);
+  const account = order.intent.account ? await chooseAccount(parts, order.intent.account) : null;
+  const server = await lookForVnc(parts, order.intent);
   await parts.power.available();
   const holding = await unseal(parts, prepared, order);
   assertRules(parts, holding, account, server);
@@ -79,38 +78,12 @@ export async function accept(
   return holding;
 }
 
-async function demandNormalEnvironment({ environment, policy }: ExecutorParts): Promise<string> {
-  const facts = await environment.observe();
-  const fault = environmentFault(facts, policy.rootfs);
-  if (fault) throw new Failure('ENV_REFUSED', { reason: fault });
-  return facts.bootId;
-}
-
-async function chooseAccount({ accounts }: ExecutorParts, { account: asked }: ResetIntent): Promise<Account | null> {
-  if (!asked) return null;
-  const account = await accounts.resolve(asked.name);
-  // Another uid means that the account was made anew since the operator looked at it.
-  if (asked.uid !== null && asked.uid !== account.uid) throw new Failure('ACCOUNT_NOT_FOUND', { reason: 'uid' });
-  if (account.state === 'expired') throw new Failure('ACCOUNT_EXPIRED', { account: account.name });
-  if (account.state === 'locked' && !asked.unlock) throw new Failure('ACCOUNT_LOCKED', { account: account.name });
-  return account;
-}
-
 type VncChoice = Readonly<{ found: VncServer | null; any: boolean }>;
 
-async function chooseVnc({ vnc, policy }: ExecutorParts, { account, vnc: asked }: ResetIntent): Promise<VncChoice> {
-  const servers = await vnc.list();
-  const any = servers.length > 0;
-  if (!asked) return { found: null, any };
-  const name = asked.server ?? policy.vncServer;
-  const named = name === null ? servers : servers.filter(({ id }) => id === name);
-  // Servers in different networks of the guest may share a port, and so a name.
-  if (named.length > 1) throw new Failure('VNC_AMBIGUOUS');
-  const found = named[0] ?? null;
-  // With an account to reset the operation goes on and says so at its end; with nothing else to do it is refused.
-  if (!found && !account) throw new Failure('VNC_ABSENT');
-  if (found?.kind === 'account') throw new Failure('VNC_USES_ACCOUNT', { vnc: found.id });
-  return { found, any };
+async function lookForVnc(parts: ExecutorParts, { account, vnc: asked }: ResetIntent): Promise<VncChoice> {
+  const servers = await parts.vnc.list();
+  const found = asked ? chooseVnc(parts, servers, { server: asked.server, alone: !account }) : null;
+  return { found, any: servers.length > 0 };
 }
 
 async function unseal(
@@ -184,15 +157,4 @@ function describe(
       ...(truncated ? ['VNC_TRUNCATED'] : []),
     ],
   };
-}
-
-/** The word of reason in a failure's details, where a receipt may carry it. */
-export function reasonOf({ reason }: Failure['details']): { reason?: string } {
-  return typeof reason === 'string' && /^[A-Za-z0-9_.:-]{1,64}$/.test(reason) ? { reason } : {};
-}
-
-/** The code of a refusal; a defect is not one and stops the process. */
-export function refusalOf(error: unknown): Failure {
-  if (error instanceof Failure && codeOf(error) !== 'INTERNAL') return error;
-  throw error;
 }

@@ -5,7 +5,16 @@ import type { Duplex } from 'node:stream';
 import { parseCanonical } from '../../protocol/canonical.ts';
 import { FRAME_BYTES_MAX } from '../../protocol/limits.ts';
 import { signedRoot } from '../../protocol/root.ts';
-import { accountName, carriedIntent, compactToken, operationId, parseSchema, z } from '../../protocol/schema.ts';
+import {
+  accountName,
+  bytes32,
+  carriedIntent,
+  compactToken,
+  operationId,
+  parseSchema,
+  seconds,
+  z,
+} from '../../protocol/schema.ts';
 
 /** All that a link can say to an executor. */
 const request = z.discriminatedUnion('t', [
@@ -16,16 +25,18 @@ const request = z.discriminatedUnion('t', [
   z.strictObject({ t: z.literal('ack'), token: compactToken }),
   z.strictObject({ t: z.literal('cancel'), token: compactToken }),
   z.strictObject({ t: z.literal('root'), document: signedRoot }),
+  z.strictObject({ t: z.literal('preflight'), nonce: bytes32, now: seconds }),
 ]);
 export type Request = z.infer<typeof request>;
 
-/** All that an executor says to the link. Receipts and `ready` are signed; the rest moves nothing by itself. */
+/** All that an executor says to the link. Receipts, `ready` and `preflight` are signed; the rest moves nothing by itself. */
 export type Answer =
   | { t: 'ready'; op: string; token: string }
   | { t: 'receipt'; token: string }
   | { t: 'refused'; op: string | null; code: string }
   | { t: 'state'; head: string; open: string | null; root: number }
   | { t: 'root'; version: number }
+  | { t: 'preflight'; token: string }
   | { t: 'end' };
 
 /** Requests that wait unread; a link that says more than this at once is broken. */

@@ -12,8 +12,10 @@ import { environmentFault } from '../core/environment.ts';
 import { changedEntries, filesChanged, sourcesUnchanged } from '../core/evidence.ts';
 import type { FileEvidence, Operation, StoredReceipt } from '../core/ledger.ts';
 import { endOfInspection, endOfProof, type Step } from '../core/steps.ts';
+import { reasonOf, type Trouble } from '../core/trouble.ts';
 import type { Account } from '../ports/accounts.ts';
-import { type Holding, reasonOf, refusalOf } from './accept.ts';
+import type { Holding } from './accept.ts';
+import { refusalOf, tryTo } from './conditions.ts';
 import { logMarks, mark } from './marks.ts';
 import type { ExecutorParts } from './parts.ts';
 import type { Recorder } from './recorder.ts';
@@ -251,22 +253,9 @@ export async function inspect({ parts, recorder, op, boot }: Bench): Promise<End
   return endOfInspection('vnc', changed, work?.account != null) as End;
 }
 
-type Trouble = Readonly<{ code: Code; details: Failure['details'] }>;
-type Tried<T> = Readonly<{ value: T }> | Trouble;
-
 /** Where the end's code is a wider one, the narrower code is the reason unless a better word is there. */
 function wordFor({ code, details }: Trouble): Failure['details'] {
   return { reason: code, ...details };
-}
-
-/** What a port gave, or the code with which it failed. A defect stays one and stops the process. */
-async function tryTo<T>(act: () => Promise<T>): Promise<Tried<T>> {
-  try {
-    return { value: await act() };
-  } catch (error) {
-    const { code, details } = refusalOf(error);
-    return { code, details };
-  }
 }
 
 /** Slots whose secrets this process still holds in clear are overwritten before it ends. */

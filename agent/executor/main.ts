@@ -7,6 +7,7 @@ import { codeOf, Failure } from '../../protocol/failure.ts';
 import { accountsLinux } from '../adapters/accounts-linux.ts';
 import { clockMonotonic } from '../adapters/clock-monotonic.ts';
 import { environmentLinux } from '../adapters/environment-linux.ts';
+import { inspectionLinux } from '../adapters/inspection-linux.ts';
 import { openJournalFile } from '../adapters/journal-file.ts';
 import { powerLinux } from '../adapters/power-linux.ts';
 import { randomKernel } from '../adapters/random-kernel.ts';
@@ -60,6 +61,7 @@ async function assemble(
     vnc: vncServers({ macKey }),
     power: powerLinux(),
     environment: environmentLinux({ marker: identity.marker }),
+    inspection: inspectionLinux({ state: paths.executor }),
     clock: clockMonotonic(),
     random: randomKernel(),
     openJournal: (mode) => openJournalFile({ folder: paths.executor, mode }),

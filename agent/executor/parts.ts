@@ -6,6 +6,7 @@ import type { RootPayload, SignedRoot } from '../../protocol/root.ts';
 import type { Accounts } from '../ports/accounts.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Environment } from '../ports/environment.ts';
+import type { Inspection } from '../ports/inspection.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { Power } from '../ports/power.ts';
 import type { Random } from '../ports/random.ts';
@@ -35,6 +36,7 @@ export type ExecutorParts = Readonly<{
   vnc: Vnc;
   power: Power;
   environment: Environment;
+  inspection: Inspection;
   clock: Clock;
   random: Random;
   openJournal(mode: 'read' | 'write'): Promise<Journal>;

@@ -2,14 +2,14 @@
 // process, looks at the machine without changing it, and says so in a signed `ready`.
 
 import type { Code } from '../../protocol/codes.ts';
-import { codeOf, Failure } from '../../protocol/failure.ts';
+import { codeOf } from '../../protocol/failure.ts';
 import { type SealingKey, sealingKeyFromSeed, toBase64url } from '../../protocol/keys.ts';
 import { READY_TTL_S, VNCAUTH_BYTES } from '../../protocol/limits.ts';
 import { parseSchema } from '../../protocol/schema.ts';
 import { type Ready, ready as readySchema } from '../../protocol/session.ts';
 import { signToken } from '../../protocol/token.ts';
-import { openOperation } from '../core/ledger.ts';
 import type { Account } from '../ports/accounts.ts';
+import { demandIdle } from './conditions.ts';
 import type { ExecutorParts } from './parts.ts';
 import { ledgerOf } from './recorder.ts';
 
@@ -29,7 +29,7 @@ export async function prepare(
   parts: ExecutorParts,
   asked: Readonly<{ op: string; account: string | null }>,
 ): Promise<{ prepared: Prepared; token: string }> {
-  await demandIdle(parts);
+  await demandNothingOpen(parts);
   const seed = parts.random.bytes(32);
   const seal = await sealingKeyFromSeed(seed);
   seed.fill(0);
@@ -41,11 +41,11 @@ export async function prepare(
   return { prepared: { op: asked.op, cn, seal, expired }, token };
 }
 
-async function demandIdle(parts: ExecutorParts): Promise<void> {
-  const journal = await parts.openJournal('read');
-  const open = openOperation(ledgerOf(journal));
+async function demandNothingOpen({ openJournal }: ExecutorParts): Promise<void> {
+  const journal = await openJournal('read');
+  const ledger = ledgerOf(journal);
   await journal.close();
-  if (open) throw new Failure('BUSY', { op: open.op });
+  demandIdle(ledger);
 }
 
 async function look(

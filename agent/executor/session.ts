@@ -8,12 +8,15 @@ import { parseSchema } from '../../protocol/schema.ts';
 import { ack as ackSchema } from '../../protocol/session.ts';
 import { type VerifiedToken, verifyToken } from '../../protocol/token.ts';
 import { openOperation, type StoredReceipt, unacknowledged } from '../core/ledger.ts';
+import { reasonOf } from '../core/trouble.ts';
 import type { Journal } from '../ports/journal.ts';
-import { accept, reasonOf, refusalOf, verifyCommand } from './accept.ts';
+import { accept, verifyCommand } from './accept.ts';
 import { receiveCancel } from './cancel.ts';
 import type { Channel, Request } from './channel.ts';
+import { refusalOf } from './conditions.ts';
 import { mark } from './marks.ts';
 import type { ExecutorParts } from './parts.ts';
+import { answerPreflight } from './preflight.ts';
 import { type Prepared, prepare } from './prepare.ts';
 import { ledgerOf, Recorder, signReceipt } from './recorder.ts';
 import { rehearse } from './rehearsal.ts';
@@ -41,6 +44,9 @@ export async function serveConnection(parts: ExecutorParts, channel: Channel): P
         return;
       case 'root':
         channel.send({ t: 'root', version: (await parts.roots.add(request.document)).version });
+        return;
+      case 'preflight':
+        channel.send({ t: 'preflight', token: await answerPreflight(parts, request) });
         return;
       case 'execute':
         // Nothing was prepared here, so no nonce of this process can be in the command.

@@ -17,6 +17,7 @@ const answer = z.discriminatedUnion('t', [
   z.strictObject({ t: z.literal('refused'), op: z.nullable(operationId), code: codeName }),
   z.strictObject({ t: z.literal('state'), head: bytes32, open: z.nullable(operationId), root: rootVersion }),
   z.strictObject({ t: z.literal('root'), version: rootVersion }),
+  z.strictObject({ t: z.literal('preflight'), token: receiptToken }),
   z.strictObject({ t: z.literal('end') }),
 ]);
 export type ExecutorAnswer = z.infer<typeof answer>;
@@ -28,7 +29,8 @@ export type ExecutorRequest =
   | { t: 'receipts' }
   | { t: 'ack'; token: string }
   | { t: 'cancel'; token: string }
-  | { t: 'root'; document: SignedRoot };
+  | { t: 'root'; document: SignedRoot }
+  | { t: 'preflight'; nonce: string; now: number };
 
 /** A short request is given this long; an operation takes as long as it takes. */
 const SHORT_REQUEST_MS = 20_000;
@@ -92,6 +94,14 @@ export async function askReport(path: string): Promise<Report> {
   if (!state) throw new Failure('EXECUTOR_UNAVAILABLE');
   const receipts = answers.flatMap((answer) => (answer.t === 'receipt' ? [answer.token] : []));
   return { head: state.head, open: state.open, root: state.root, receipts };
+}
+
+/** Asks a fresh executor whether a reset could be done now; its signed answer. */
+export async function askPreflight(path: string, nonce: string, now: number): Promise<string> {
+  const answers = await ask(path, [{ t: 'preflight', nonce, now }]);
+  const answer = answers.find((found) => found.t === 'preflight');
+  if (!answer) throw new Failure('EXECUTOR_UNAVAILABLE');
+  return answer.token;
 }
 
 /** Sends requests to a fresh executor and collects its answers; throws the code of its refusal. */

@@ -8,7 +8,14 @@ import { receipt as receiptSchema } from '../../protocol/receipt.ts';
 import type { SignedRoot } from '../../protocol/root.ts';
 import { parseSchema } from '../../protocol/schema.ts';
 import { payloadOf } from '../../protocol/token.ts';
-import { ask, askReport, type ExecutorAnswer, ExecutorConnection, type Report } from './executor-client.ts';
+import {
+  ask,
+  askPreflight,
+  askReport,
+  type ExecutorAnswer,
+  ExecutorConnection,
+  type Report,
+} from './executor-client.ts';
 
 /** What the desk passes on; each is called at any time between `open` and the end of the process. */
 export type DeskEvents = Readonly<{
@@ -42,6 +49,7 @@ export class ExecutorDesk {
   /** Tries in a row that led nowhere. */
   #looks = 0;
   #ackTries = 0;
+  #asking = false;
   #errands: Promise<unknown> = Promise.resolve();
 
   constructor(path: string, events: DeskEvents, log: Logger) {
@@ -57,6 +65,17 @@ export class ExecutorDesk {
   /** Gives executors the next root; throws the code of their refusal. */
   async bringRoot(document: SignedRoot): Promise<void> {
     await this.#errand(() => ask(this.#path, [{ t: 'root', document }]));
+  }
+
+  /** Leaves whatever waits or is at work alone: the question has an executor of its own. */
+  async preflight(nonce: string, now: number): Promise<string> {
+    if (this.#asking) throw new Failure('RATE_LIMITED', { reason: 'unanswered' });
+    this.#asking = true;
+    try {
+      return await this.#errand(() => askPreflight(this.#path, nonce, now));
+    } finally {
+      this.#asking = false;
+    }
   }
 
   /** Short requests take turns: each is a process, and the service manager starts only a few at a time. */

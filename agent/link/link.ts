@@ -204,12 +204,27 @@ export class Link {
         return this.#desk.cancel(frame.op, frame.token);
       case 'ack':
         return this.#acknowledge(frame.token);
+      case 'preflight':
+        return this.#preflight(frame.nonce, frame.now);
       case 'error':
         this.#parts.log.warn({ code: frame.code }, 'the control plane reports an error');
         return;
       default:
         throw new Failure('SCHEMA_INVALID', { field: 't', reason: frame.t });
     }
+  }
+
+  /** Not waited for: what comes meanwhile may be a command. */
+  #preflight(nonce: string, now: number): void {
+    const socket = this.#socket;
+    this.#desk.preflight(nonce, now).then(
+      (token) => socket?.send({ t: 'preflight', token }),
+      (error: unknown) => {
+        const code = codeOf(error) ?? 'INTERNAL';
+        this.#parts.log.warn({ code }, 'no answer to a preflight');
+        socket?.send({ t: 'no_preflight', nonce, code });
+      },
+    );
   }
 
   /** Freshness on the server's time is the link's part; all else about a command is the executor's. */

@@ -37,6 +37,8 @@ export type VncVerdict = Readonly<{ verdict: 'accepted' | 'rejected' | 'unknown'
  *   and after the next start, as its owner, by rename, synced; whether the running server obeys is for `probe` to say. It
  *   throws `VNC_FAILED` (with `reason`) and then has left all files as they were. The secret's first 8 bytes must differ
  *   from those stored (reason `unchanged`).
+ * - `demandChangeable` throws what `setPassword` would throw for any password before it changes a file. It changes nothing
+ *   and connects to nothing.
  * - `probe` does one handshake on loopback and no more, from an address of its own, and never starts a session. Where the
  *   server hears from the usual address alone, and counts no failures, it comes from there.
  * - `probeStored` does the same with the secret read back from the source file; `unknown` where it cannot be read back.
@@ -48,6 +50,7 @@ export type VncVerdict = Readonly<{ verdict: 'accepted' | 'rejected' | 'unknown'
 export type Vnc = {
   list(): Promise<readonly VncServer[]>;
   files(server: VncServer): Promise<readonly VncFile[]>;
+  demandChangeable(server: VncServer): Promise<void>;
   setPassword(server: VncServer, password: Secret): Promise<readonly VncFile[]>;
   probe(server: VncServer, password: Secret): Promise<VncVerdict>;
   probeStored(server: VncServer): Promise<VncVerdict>;

@@ -9,6 +9,7 @@ import type { Slot } from '../../protocol/seal.ts';
 import type { Secret } from '../../protocol/secret.ts';
 import { accountsFake } from '../agent/fakes/accounts-fake.ts';
 import { environmentFake } from '../agent/fakes/environment-fake.ts';
+import { inspectionFake } from '../agent/fakes/inspection-fake.ts';
 import { openJournalFake } from '../agent/fakes/journal-fake.ts';
 import { randomFake } from '../agent/fakes/random-fake.ts';
 import { rootsFake } from '../agent/fakes/roots-fake.ts';
@@ -68,6 +69,7 @@ export function simulatedParts(site: Site, process: SimulatedProcess): ExecutorP
     vnc: {
       list: () => call('vnc.list', () => vnc.list()),
       files: (server) => call('vnc.files', () => vnc.files(server)),
+      demandChangeable: (server) => call('vnc.demandChangeable', () => vnc.demandChangeable(server)),
       setPassword: (server, secret) =>
         call('vnc.setPassword', () => change('vnc', secret, () => vnc.setPassword(server, secret))),
       probe: (server, secret) => call('vnc.probe', () => vnc.probe(server, secret)),
@@ -75,6 +77,8 @@ export function simulatedParts(site: Site, process: SimulatedProcess): ExecutorP
     },
     power: powerOf(site, process),
     environment: { observe: () => call('environment.observe', () => environment.observe()) },
+    // No errand of the simulation asks for it.
+    inspection: inspectionFake(machine),
     clock: { monotonicMs: () => machine.nowMs, sleep: (ms) => call('clock.sleep', () => pass(site, ms)) },
     random: randomFake(`${site.seed}:${process.name}`),
     openJournal: (mode) => call('journal.open', async () => journalOf(await openJournalFake(machine, mode), process)),

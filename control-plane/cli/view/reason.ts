@@ -11,6 +11,7 @@ const words: Readonly<Record<string, string>> = {
   readonly: 'the guest’s file system is read-only',
   full: 'no space is left on the guest’s disk',
   missing: 'the guest has no working password program',
+  no_terminal: 'the guest gave no pseudo-terminal to run its password program on',
   no_account: 'the account went away in the meantime',
   permission: 'the guest’s own access rules forbid the change',
   timeout: 'the password program came to no end and was stopped',

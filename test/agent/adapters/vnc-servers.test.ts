@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { joinVnc } from '../../../agent/adapters/vnc-servers.ts';
 import type { Vnc, VncServer } from '../../../agent/ports/vnc.ts';
+import { Failure } from '../../../protocol/failure.ts';
 import { Secret } from '../../../protocol/secret.ts';
 
 const record = (id: string): VncServer => ({
@@ -18,7 +19,11 @@ const record = (id: string): VncServer => ({
 function kindNamed(name: string, ids: readonly string[]): Vnc {
   const files = async () => [{ role: 'source', path: name, hash: '' } as const];
   const verdict = async () => ({ verdict: 'unknown', reason: name }) as const;
-  return { list: async () => ids.map(record), files, setPassword: files, probe: verdict, probeStored: verdict };
+  const demandChangeable = async () => {
+    throw new Failure('VNC_FAILED', { reason: name });
+  };
+  const list = async () => ids.map(record);
+  return { list, files, demandChangeable, setPassword: files, probe: verdict, probeStored: verdict };
 }
 
 const joined = joinVnc({ one: kindNamed('one', ['one:5901', 'one:5902']), two: kindNamed('two', ['two:5901']) });
@@ -33,6 +38,7 @@ describe('servers of several kinds', () => {
     const files = [{ role: 'source', path: name, hash: '' }];
     expect(await joined.files(server)).toEqual(files);
     expect(await joined.setPassword(server, secret)).toEqual(files);
+    await expect(joined.demandChangeable(server)).rejects.toMatchObject({ details: { reason: name } });
     expect((await joined.probe(server, secret)).reason).toBe(name);
     expect((await joined.probeStored(server)).reason).toBe(name);
   });

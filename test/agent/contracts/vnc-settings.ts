@@ -109,6 +109,7 @@ export const rulesOfSettings: Readonly<Record<Exclude<VncSetting, 'none'>, reado
         const server = await only(vnc);
         equal(server.kind, 'account');
         deepEqual(await vnc.files(server), []);
+        await refuses(vnc.demandChangeable(server), 'VNC_FAILED', 'account_kind');
         await refuses(vnc.setPassword(server, drawSecret()), 'VNC_FAILED', 'account_kind');
         equal(await verdict(vnc.probe(server, password)), 'unknown');
       },
@@ -121,6 +122,7 @@ export const rulesOfSettings: Readonly<Record<Exclude<VncSetting, 'none'>, reado
         const { vnc, password } = await subject.given('inline');
         const server = await only(vnc);
         const before = await vnc.files(server);
+        await refuses(vnc.demandChangeable(server), 'VNC_FAILED', 'inline_password');
         await refuses(vnc.setPassword(server, drawSecret()), 'VNC_FAILED', 'inline_password');
         deepEqual(await vnc.files(server), before);
         equal(await verdict(vnc.probe(server, password)), 'accepted');
@@ -139,6 +141,7 @@ export const rulesOfSettings: Readonly<Record<Exclude<VncSetting, 'none'>, reado
       async run(subject) {
         const { vnc, password } = await subject.given('open');
         const server = await only(vnc);
+        await refuses(vnc.demandChangeable(server), 'VNC_FAILED', 'source_unknown');
         await refuses(vnc.setPassword(server, drawSecret()), 'VNC_FAILED', 'source_unknown');
         deepEqual(await vnc.probe(server, password), { verdict: 'unknown', reason: 'open' });
       },

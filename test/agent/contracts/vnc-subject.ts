@@ -81,6 +81,7 @@ export function refusedFor(
   return async (subject) => {
     const { vnc, password } = await subject.given(setting, trouble);
     const server = await only(vnc);
+    await refuses(vnc.demandChangeable(server), 'VNC_FAILED', reason);
     await refuses(vnc.setPassword(server, drawSecret()), 'VNC_FAILED', reason);
     equal(await verdict(vnc.probe(server, password)), 'accepted');
   };

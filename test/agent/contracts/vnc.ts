@@ -49,6 +49,17 @@ const rulesOfAll = ({ id, port, settings: [main = 'direct'] }: VncTraits): reado
     },
   },
   {
+    title: 'looking whether it can be changed changes nothing and is no failed login, however often',
+    async run(subject) {
+      const { vnc, password } = await subject.given(main);
+      const server = await only(vnc);
+      const before = await vnc.files(server);
+      for (let looks = 0; looks < 12; looks += 1) await vnc.demandChangeable(server);
+      deepEqual(await vnc.files(server), before);
+      equal(await verdict(vnc.probe(server, password)), 'accepted');
+    },
+  },
+  {
     title: 'files stay their owner’s, private to it, and hold one password alone',
     async run(subject) {
       const { vnc } = await subject.given(main);

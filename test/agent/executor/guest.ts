@@ -20,6 +20,7 @@ import { accountsFake } from '../fakes/accounts-fake.ts';
 import { FakeClock } from '../fakes/clock-fake.ts';
 import { environmentFake } from '../fakes/environment-fake.ts';
 import { Crash } from '../fakes/faults.ts';
+import { inspectionFake } from '../fakes/inspection-fake.ts';
 import { openJournalFake } from '../fakes/journal-fake.ts';
 import { FakeMachine, type FakeVncServer } from '../fakes/machine-fake.ts';
 import { powerFake } from '../fakes/power-fake.ts';
@@ -142,6 +143,7 @@ export function makeGuest(
     vnc: vncFake(machine),
     power: powerFake(machine),
     environment: environmentFake(machine),
+    inspection: inspectionFake(machine),
     clock,
     random: { bytes: (count) => Uint8Array.from(randomBytes(count)) },
     openJournal: (mode) => openJournalFake(machine, mode),

@@ -76,6 +76,7 @@ function refuseInTrouble({ diskTrouble, programTrouble }: FakeMachine, account: 
     hangs: 'timeout',
     asks_current: 'asks_current',
     missing: 'missing',
+    no_terminal: 'no_terminal',
     refuses: 'policy',
     asks_unknown: 'unknown',
     denied: 'permission',

@@ -7,7 +7,15 @@ import type { EnvironmentFacts } from '../../../agent/ports/environment.ts';
 import { Faults } from './faults.ts';
 
 /** A password program that does not do what it should. */
-export type ProgramTrouble = 'echoes' | 'hangs' | 'asks_current' | 'missing' | 'refuses' | 'asks_unknown' | 'denied';
+export type ProgramTrouble =
+  | 'echoes'
+  | 'hangs'
+  | 'asks_current'
+  | 'missing'
+  | 'no_terminal'
+  | 'refuses'
+  | 'asks_unknown'
+  | 'denied';
 export type DiskTrouble = 'lock_held' | 'read_only' | 'full';
 
 export type FakeAccount = {

@@ -45,16 +45,22 @@ export function vncFake(machine: FakeMachine): Vnc {
     return accepted ? { verdict: 'accepted', reason: 'accepted' } : { verdict: 'rejected', reason: 'rejected' };
   }
 
+  function changeable(server: VncServer): FakeVncServer {
+    const fake = onDisk(server);
+    if (server.kind !== 'vncauth') throw new Failure('VNC_FAILED', { server: server.id, reason: 'account_kind' });
+    if (fake?.inline) throw new Failure('VNC_FAILED', { server: server.id, reason: 'inline_password' });
+    if (fake === undefined) throw new Failure('VNC_FAILED', { server: server.id, reason: 'source_unknown' });
+    if (fake.unsafe) throw new Failure('VNC_FAILED', { reason: fake.unsafe });
+    return fake;
+  }
+
   return {
     list: () => call('list', () => machine.vncServers.filter((fake) => fake.running).map(recordOf)),
     files: (server) => call('files', () => filesOf(server)),
+    demandChangeable: (server) => call('demandChangeable', () => void changeable(server)),
     setPassword: (server, password) =>
       call('setPassword', () => {
-        const fake = onDisk(server);
-        if (server.kind !== 'vncauth') throw new Failure('VNC_FAILED', { server: server.id, reason: 'account_kind' });
-        if (fake?.inline) throw new Failure('VNC_FAILED', { server: server.id, reason: 'inline_password' });
-        if (fake === undefined) throw new Failure('VNC_FAILED', { server: server.id, reason: 'source_unknown' });
-        if (fake.unsafe) throw new Failure('VNC_FAILED', { reason: fake.unsafe });
+        const fake = changeable(server);
         const wanted = effective(password);
         const stored = (running(server) && fake.copies ? fake.live : null) ?? fake.source;
         if (stored === wanted) throw new Failure('VNC_FAILED', { reason: 'unchanged' });
