@@ -2,9 +2,10 @@
 // not understood is an error with the field's name, never a default.
 
 import { readFile } from 'node:fs/promises';
+import * as z from 'zod/mini';
 import { Failure } from '../protocol/failure.ts';
 import { openRoot, type RootPayload } from '../protocol/root.ts';
-import { accountName, parseSchema, vncServerId, z } from '../protocol/schema.ts';
+import { accountName, parseSchema, vncServerId } from '../protocol/schema.ts';
 import { parseTrust, type TrustFile } from '../protocol/trust.ts';
 
 export const paths = {

@@ -1,6 +1,7 @@
 // The command: the signer's word to one executor that an intent was proven. It adds freshness and the sealed secrets, and
 // says nothing of what is to be done that the intent does not say.
 
+import * as z from 'zod/mini';
 import { COMMAND_TTL_S, TARGETS_MAX } from './limits.ts';
 import {
   agentId,
@@ -12,7 +13,6 @@ import {
   operatorName,
   sealedSecret,
   seconds,
-  z,
 } from './schema.ts';
 
 /** Ways to prove an intent. */

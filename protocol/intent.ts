@@ -1,6 +1,7 @@
 // The intent: the exact bytes that an operator's proof covers. What is to be done stands here and nowhere else; a command
 // carries these bytes unchanged.
 
+import * as z from 'zod/mini';
 import { canonicalBytes, parseCanonical } from './canonical.ts';
 import { Failure } from './failure.ts';
 import { fromBase64url, sha256Text, toBase64url } from './keys.ts';
@@ -17,7 +18,6 @@ import {
   seconds,
   vncServerId,
   x25519Jwk,
-  z,
 } from './schema.ts';
 
 /** Where the secret comes from: typed by the operator and sealed to the executor, or generated there and sealed to a recipient. */

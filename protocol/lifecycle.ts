@@ -1,6 +1,6 @@
 // The one table of an operation's states: which may follow which. Code, tests, the database and WIRE.md use it.
 
-import { z } from './schema.ts';
+import * as z from 'zod/mini';
 
 /** The states that only the agent's signed word brings about. */
 const agentStates = [

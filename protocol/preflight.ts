@@ -1,8 +1,9 @@
 // The answer to "can this machine be reset now?": one row for each thing that a reset needs, signed by the executor that
 // looked. Nothing is changed by looking, and nothing decides by the answer.
 
+import * as z from 'zod/mini';
 import { type Code, codes } from './codes.ts';
-import { agentId, bootId, bytes32, codeName, counter, parseSchema, seconds, text, z } from './schema.ts';
+import { agentId, bootId, bytes32, codeName, counter, parseSchema, seconds, text } from './schema.ts';
 
 /** What is looked at, in the order in which people read it, and what it is called. */
 export const checkTitles = {

@@ -1,6 +1,7 @@
 // Receipts: what the executor says of an operation, signed by its own key and chained. An acknowledged receipt is one that
 // the control plane has stored durably.
 
+import * as z from 'zod/mini';
 import { agentState } from './lifecycle.ts';
 import {
   accountName,
@@ -12,7 +13,6 @@ import {
   operationId,
   sealedSecret,
   vncServerId,
-  z,
 } from './schema.ts';
 
 /** What was proven so far: by use before the reboot, by unchanged evidence and a handshake after it. */

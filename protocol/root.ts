@@ -2,6 +2,7 @@
 // keys only. The model is The Update Framework's root role (theupdateframework.github.io/specification, section 5.3).
 
 import { FlattenedSign, flattenedVerify } from 'jose';
+import * as z from 'zod/mini';
 import { canonicalBytes, parseCanonical } from './canonical.ts';
 import { Failure } from './failure.ts';
 import { fromBase64url, passkeyThumbprint, publicKey, type SigningKey, thumbprint, toBase64url } from './keys.ts';
@@ -16,7 +17,6 @@ import {
   operatorName,
   parseSchema,
   seconds,
-  z,
 } from './schema.ts';
 import { checkHeader, type KeyLookup } from './token.ts';
 

@@ -1,11 +1,9 @@
 // The building blocks of every message: strict objects, anchored patterns, bounded lists. `zod/mini` because the resident
-// half of the agent carries it.
+// half of the agent carries it, and always as `import * as z`: a namespace that is handed on takes all of zod along.
 
 import * as z from 'zod/mini';
 import { Failure } from './failure.ts';
 import { INTENT_TEXT_MAX, RECEIPT_BYTES_MAX, SEALED_BYTES_MAX, TOKEN_BYTES_MAX } from './limits.ts';
-
-export { z };
 
 /** The value, or `SCHEMA_INVALID` naming the first field that is wrong (its path alone: never its content). */
 export function parseSchema<S extends z.core.$ZodType>(schema: S, value: unknown): z.core.output<S> {

@@ -2,11 +2,12 @@
 // (RFC 7516, section 7.1) with ECDH-ES over X25519 and A256GCM, and nothing else.
 
 import { CompactEncrypt, compactDecrypt } from 'jose';
+import * as z from 'zod/mini';
 import { canonicalBytes, parseCanonical } from './canonical.ts';
 import { Failure } from './failure.ts';
 import { fromBase64url, publicKey, type SealingKey, sealingKeyFromSeed, thumbprint } from './keys.ts';
 import { SEALED_BYTES_MAX } from './limits.ts';
-import { agentId, operationId, parseSchema, sealedSecret, type X25519Jwk, x25519Jwk, z } from './schema.ts';
+import { agentId, operationId, parseSchema, sealedSecret, type X25519Jwk, x25519Jwk } from './schema.ts';
 import { Secret } from './secret.ts';
 
 const slotName = z.enum(['account', 'vnc']);

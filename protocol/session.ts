@@ -1,6 +1,7 @@
 // What link and gateway say to each other: frames, and inside some of them a signed token. A frame is one WebSocket text
 // message holding one JSON object named by `t`. Unsigned frames carry no authority.
 
+import * as z from 'zod/mini';
 import { type JsonValue, parseCanonical } from './canonical.ts';
 import { Failure } from './failure.ts';
 import { FRAME_BYTES_MAX, READY_TTL_S } from './limits.ts';
@@ -23,7 +24,6 @@ import {
   seconds,
   vncServerId,
   x25519Jwk,
-  z,
 } from './schema.ts';
 
 const shortText = z.string().check(z.maxLength(120));

@@ -1,8 +1,9 @@
 // The trust file that is baked into an image: where the control plane is, which authority issued its certificate, and the
 // root. It holds nothing secret.
 
+import * as z from 'zod/mini';
 import { signedRoot } from './root.ts';
-import { parseSchema, z } from './schema.ts';
+import { parseSchema } from './schema.ts';
 
 /** `wss:` only, but for the loopback address, which needs consent in agent.json as well. */
 const address = z

@@ -2,6 +2,7 @@
 // untrusted until a signature says otherwise; a line beyond the limit ends the connection.
 
 import type { Duplex } from 'node:stream';
+import * as z from 'zod/mini';
 import { parseCanonical } from '../../protocol/canonical.ts';
 import { FRAME_BYTES_MAX } from '../../protocol/limits.ts';
 import { signedRoot } from '../../protocol/root.ts';
@@ -13,7 +14,6 @@ import {
   operationId,
   parseSchema,
   seconds,
-  z,
 } from '../../protocol/schema.ts';
 
 /** All that a link can say to an executor. */

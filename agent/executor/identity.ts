@@ -3,9 +3,10 @@
 
 import { lstat, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import * as z from 'zod/mini';
 import { Failure } from '../../protocol/failure.ts';
 import { fromBase64url, type SigningKey, signingKeyFromSeed, toBase64url } from '../../protocol/keys.ts';
-import { agentId, bytes32, parseSchema, projectName, z } from '../../protocol/schema.ts';
+import { agentId, bytes32, parseSchema, projectName } from '../../protocol/schema.ts';
 import { writeNewFile } from '../durable-file.ts';
 import type { Random } from '../ports/random.ts';
 

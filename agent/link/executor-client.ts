@@ -2,12 +2,13 @@
 // can do nothing in its place.
 
 import { connect, type Socket } from 'node:net';
+import * as z from 'zod/mini';
 import { parseCanonical } from '../../protocol/canonical.ts';
 import { isCode } from '../../protocol/codes.ts';
 import { Failure } from '../../protocol/failure.ts';
 import { FRAME_BYTES_MAX } from '../../protocol/limits.ts';
 import type { SignedRoot } from '../../protocol/root.ts';
-import { bytes32, codeName, compactToken, operationId, parseSchema, receiptToken, z } from '../../protocol/schema.ts';
+import { bytes32, codeName, compactToken, operationId, parseSchema, receiptToken } from '../../protocol/schema.ts';
 
 const rootVersion = z.int().check(z.gte(1));
 

@@ -2,9 +2,10 @@
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import * as z from 'zod/mini';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { fromBase64url, type SigningKey, signingKeyFromSeed, toBase64url } from '../../protocol/keys.ts';
-import { agentId, bytes32, counter, parseSchema, projectName, seconds, z } from '../../protocol/schema.ts';
+import { agentId, bytes32, counter, parseSchema, projectName, seconds } from '../../protocol/schema.ts';
 import { replaceFile, writeNewFile } from '../durable-file.ts';
 import type { Random } from '../ports/random.ts';
 

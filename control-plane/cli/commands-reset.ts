@@ -1,10 +1,11 @@
 // `latchkey reset` and `latchkey vnc reset`: options to a request, the conversation, and the end in words and exit codes.
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import * as z from 'zod/mini';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { GRACE_S_MAX, INTENT_TTL_S_MAX } from '../../protocol/limits.ts';
 import { refuseReroot } from '../../protocol/reroot.ts';
-import { accountName, vncServerId, z } from '../../protocol/schema.ts';
+import { accountName, vncServerId } from '../../protocol/schema.ts';
 import type { Slot } from '../../protocol/seal.ts';
 import { type CommonOptions, interruptible, onServer, withConnection } from './action.ts';
 import type { Client } from './client/client.ts';

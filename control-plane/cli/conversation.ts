@@ -2,9 +2,10 @@
 
 import { readFileSync, statSync } from 'node:fs';
 import { note } from '@clack/prompts';
+import * as z from 'zod/mini';
 import { Failure } from '../../protocol/failure.ts';
 import { fromBase64url, type SigningKey, signingKeyFromSeed } from '../../protocol/keys.ts';
-import { bytes32, z } from '../../protocol/schema.ts';
+import { bytes32 } from '../../protocol/schema.ts';
 import type { Secret } from '../../protocol/secret.ts';
 import { askCode, askPassword, canAsk, confirm, secretLines, UsageError } from './prompts.ts';
 import type { Proof, ProofQuestion, ResetEvent, ResetObserver, ResetSummary } from './reset/request.ts';

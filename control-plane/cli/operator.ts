@@ -3,9 +3,10 @@
 
 import { randomBytes } from 'node:crypto';
 import { open, rm } from 'node:fs/promises';
+import * as z from 'zod/mini';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { signingKeyFromSeed, thumbprint, toBase64url } from '../../protocol/keys.ts';
-import { type Ed25519Jwk, ed25519Jwk, operatorName, z } from '../../protocol/schema.ts';
+import { type Ed25519Jwk, ed25519Jwk, operatorName } from '../../protocol/schema.ts';
 import { pathsIn } from '../config/paths.ts';
 import { adminClient } from '../signer/client.ts';
 import type { CommonOptions } from './action.ts';

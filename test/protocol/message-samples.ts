@@ -1,12 +1,12 @@
 // One right value for the schema of every message and frame, with every optional part present, so that a test can break
 // each part of each.
 
+import type * as z from 'zod/mini';
 import { command, keyProof, passkeyProof } from '../../protocol/command.ts';
 import { cancelIntent, intent, resetIntent } from '../../protocol/intent.ts';
 import { preflight } from '../../protocol/preflight.ts';
 import { receipt } from '../../protocol/receipt.ts';
 import { rootPayload, signedRoot, signRoot } from '../../protocol/root.ts';
-import type { z } from '../../protocol/schema.ts';
 import * as session from '../../protocol/session.ts';
 import { trustFile } from '../../protocol/trust.ts';
 import {

@@ -2,13 +2,14 @@
 // titles are those of the list of negative cases.
 
 import { describe, expect, test } from 'vitest';
+import type * as z from 'zod/mini';
 import { canonicalBytes, type JsonValue } from '../../protocol/canonical.ts';
 import { command } from '../../protocol/command.ts';
 import { encodeIntent, intent, intentBytes, intentHash, readIntent, targetOf } from '../../protocol/intent.ts';
 import { COMMAND_TTL_S, FRAME_BYTES_MAX, GRACE_S_MAX, TARGETS_MAX } from '../../protocol/limits.ts';
 import { RECEIPT_GENESIS, receipt } from '../../protocol/receipt.ts';
 import { rootPayload } from '../../protocol/root.ts';
-import { accountName, agentId, newId, operationId, parseSchema, vncServerId, type z } from '../../protocol/schema.ts';
+import { accountName, agentId, newId, operationId, parseSchema, vncServerId } from '../../protocol/schema.ts';
 import * as session from '../../protocol/session.ts';
 import { trustFile } from '../../protocol/trust.ts';
 import { messages } from './message-samples.ts';

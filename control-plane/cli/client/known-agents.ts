@@ -2,9 +2,10 @@
 // agent's key, and from then on it cannot name another one without this program noticing.
 
 import { join } from 'node:path';
+import * as z from 'zod/mini';
 import { Failure } from '../../../protocol/failure.ts';
 import { thumbprint } from '../../../protocol/keys.ts';
-import { agentId, type Ed25519Jwk, ed25519Jwk, vmId, z } from '../../../protocol/schema.ts';
+import { agentId, type Ed25519Jwk, ed25519Jwk, vmId } from '../../../protocol/schema.ts';
 import { namesIn, readIfThere, writePrivate } from './private-files.ts';
 
 const knownAgent = z.strictObject({

@@ -2,10 +2,11 @@
 // proven and deleted once its passwords were shown. Without the file nobody can read them any more.
 
 import { join } from 'node:path';
+import * as z from 'zod/mini';
 import { Failure } from '../../../protocol/failure.ts';
 import { fromBase64url, type SealingKey, sealingKeyFromSeed, toBase64url } from '../../../protocol/keys.ts';
 import { INTENT_TTL_S_MAX } from '../../../protocol/limits.ts';
-import { agentId, bytes32, operationId, z } from '../../../protocol/schema.ts';
+import { agentId, bytes32, operationId } from '../../../protocol/schema.ts';
 import { namesIn, readIfThere, removeFile, writePrivate } from './private-files.ts';
 
 const recipientFile = z.strictObject({

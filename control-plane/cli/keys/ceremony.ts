@@ -2,10 +2,11 @@
 // no control plane. Everything is a file; the private ones never leave the machine that made them.
 
 import { open } from 'node:fs/promises';
+import * as z from 'zod/mini';
 import { Failure } from '../../../protocol/failure.ts';
 import { signingKeyFromSeed } from '../../../protocol/keys.ts';
 import { openRoot, type RootPayload } from '../../../protocol/root.ts';
-import { type Ed25519Jwk, ed25519Jwk, parseSchema, z } from '../../../protocol/schema.ts';
+import { type Ed25519Jwk, ed25519Jwk, parseSchema } from '../../../protocol/schema.ts';
 import { readKey, writeKey } from '../../config/key-file.ts';
 import { randomKernel } from '../../config/random-kernel.ts';
 import { readConfigured } from '../client/private-files.ts';

@@ -1,11 +1,12 @@
 // The next root as a document that gathers signatures: drafted where the current root is known, signed where the offline keys
 // are, published where the control plane runs. It holds nothing secret.
 
+import * as z from 'zod/mini';
 import { canonicalBytes, parseCanonical } from '../../../protocol/canonical.ts';
 import { codeOf, Failure } from '../../../protocol/failure.ts';
 import { fromBase64url, type SigningKey, thumbprint, toBase64url } from '../../../protocol/keys.ts';
 import { advanceRoot, type RootPayload, rootPayload, type SignedRoot, signRoot } from '../../../protocol/root.ts';
-import { bytes64, type Ed25519Jwk, parseSchema, z } from '../../../protocol/schema.ts';
+import { bytes64, type Ed25519Jwk, parseSchema } from '../../../protocol/schema.ts';
 
 /** What the next root says otherwise than the current one. */
 export type Changes = Readonly<{
