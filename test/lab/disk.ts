@@ -84,13 +84,13 @@ export type DiskOptions = {
   vncPasswordFile?: Buffer;
 };
 
-function put(path: string, content: string | Uint8Array, mode = 0o644): void {
+export function put(path: string, content: string | Uint8Array, mode = 0o644): void {
   makeFolder(dirname(path));
   writeFileSync(path, content);
   chmodSync(path, mode);
 }
 
-function makeFolder(path: string, mode = 0o755): void {
+export function makeFolder(path: string, mode = 0o755): void {
   if (existsSync(path)) return;
   makeFolder(dirname(path));
   mkdirSync(path);
@@ -140,7 +140,11 @@ function writeEtc({ folder, name, hostname, accounts, services }: DiskOptions): 
   return writeAccounts(etc, accounts);
 }
 
-function writeHomes({ folder, accounts, vncPasswordFile }: DiskOptions): Owned[] {
+export function writeHomes({
+  folder,
+  accounts,
+  vncPasswordFile,
+}: Pick<DiskOptions, 'folder' | 'accounts' | 'vncPasswordFile'>): Owned[] {
   const disk = join(folder, 'disk');
   makeFolder(join(disk, 'home'));
   const owned: Owned[] = [];
@@ -173,7 +177,6 @@ function writeLayers(folder: string, native: string): void {
   const home = join(folder, 'layers/usr/lib/latchkey-lab');
   const sbin = join(folder, 'layers', realpathSync('/sbin'));
   const bin = join(folder, 'layers', realpathSync('/usr/bin'));
-  const node = `/usr/lib/latchkey-agent/node_modules/node-linux-${process.arch}/bin/node`;
   makeFolder(home);
   makeFolder(join(folder, 'layers/usr/lib/latchkey-agent'));
   copyFileSync(native, join(home, 'init'));
@@ -182,6 +185,12 @@ function writeLayers(folder: string, native: string): void {
   put(join(home, 'session'), '#!/bin/sh\nexec sleep infinity\n', 0o755);
   makeFolder(sbin);
   for (const name of ['init', 'reboot', 'poweroff']) symlinkSync('/usr/lib/latchkey-lab/init', join(sbin, name));
+  writeProgram(bin);
+}
+
+/** `latchkey-agent`, run from the sources by their own Node. */
+export function writeProgram(bin: string): void {
+  const node = `/usr/lib/latchkey-agent/node_modules/node-linux-${process.arch}/bin/node`;
   const agent = `#!/bin/sh\nexec ${node} /usr/lib/latchkey-agent/agent/main.ts "$@"\n`;
   put(join(bin, 'latchkey-agent'), agent, 0o755);
 }

@@ -36,10 +36,11 @@ static int same_namespace(int fd, const char *own) {
   return fstat(fd, &theirs) == 0 && stat(own, &ours) == 0 && theirs.st_ino == ours.st_ino;
 }
 
-static void join_namespaces(const char *pid) {
-  static const char *const names[] = {"user", "mnt", "uts", "ipc", "net", "pid"};
-  int fds[6];
-  for (int i = 0; i < 6; i++) {
+/* The guest's cgroup namespace where it has its own, for the child alone: a guest's groups end with its processes. */
+static int join_namespaces(const char *pid) {
+  static const char *const names[] = {"user", "mnt", "uts", "ipc", "net", "pid", "cgroup"};
+  int fds[7];
+  for (int i = 0; i < 7; i++) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%s/ns/%s", pid, names[i]);
     if ((fds[i] = open(path, O_RDONLY | O_CLOEXEC)) < 0) fail(path);
@@ -49,11 +50,13 @@ static void join_namespaces(const char *pid) {
     fail("guest");
   }
   int first = same_namespace(fds[0], "/proc/self/ns/user") ? 1 : 0;
+  int own_cgroups = !same_namespace(fds[6], "/proc/self/ns/cgroup");
   for (int i = first; i < 6; i++)
     if (setns(fds[i], 0)) fail(names[i]);
   if (first == 0 && (setresgid(0, 0, 0) || setgroups(0, NULL) || setresuid(0, 0, 0))) fail("guest root");
   if (access("/run/latchkey-lab-guest", F_OK)) fail("guest"); /* its root is not built yet: this is still the runner's */
   drop_machine_capabilities();
+  return own_cgroups ? fds[6] : -1;
 }
 
 static int open_terminal(char *name, size_t size) {
@@ -111,13 +114,20 @@ static void relay_terminal(void) {
 
 struct request {
   const char *user, *variables[64];
-  int terminal, variable_count;
+  int terminal, variable_count, cgroups;
   char **argv;
 };
+
+static void join_cgroups(int namespace) {
+  if (namespace < 0) return;
+  enter_cgroup_door();
+  if (setns(namespace, CLONE_NEWCGROUP)) fail("cgroup namespace");
+}
 
 static void run(const struct request *request, const char *terminal, int gate) {
   struct account account;
   char byte;
+  join_cgroups(request->cgroups);
   if (request->terminal) take_terminal(terminal);
   find_account(request->user, &account);
   take_account(request->user, &account);
@@ -153,7 +163,7 @@ int enter_main(int argc, char **argv) {
   if (argc < 3) return 2;
   pid_t caller = getppid();
   read_request(argc - 1, argv + 1, &request);
-  join_namespaces(argv[1]);
+  request.cgroups = join_namespaces(argv[1]);
   die_with_parent();
   if (getppid() != caller) return 125;
   if (pipe2(gate, O_CLOEXEC)) fail("pipe");

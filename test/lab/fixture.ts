@@ -2,8 +2,10 @@
 // never hold a rule; those are in the tests.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { expect, onTestFinished } from 'vitest';
+import { expect, onTestFinished, type TestContext } from 'vitest';
+import { unavailable } from '../requirements.ts';
 import { createGuest, type Guest, type GuestOptions } from './guest.ts';
+import { checkTreeRequirements } from './requirements.ts';
 import type { Service } from './services.ts';
 
 export const SLEEPER: Service = { name: 'link', user: 'latchkey-agent', policy: 'always', argv: ['sleep', 'infinity'] };
@@ -55,4 +57,33 @@ export async function bootGuest(name: string, { files = {}, ...options }: Wishes
 
 export function shell(name: string, policy: Service['policy'], script: string): Service {
   return { name, user: 'root', policy, argv: ['sh', script] };
+}
+
+/** Ends the test where this machine cannot run a guest with systemd. */
+export function demandSystemd(context: Pick<TestContext, 'skip'>): void {
+  const machine = checkTreeRequirements();
+  if (!machine.ok) unavailable(context, 'a guest with systemd', machine.hint);
+}
+
+/** One guest for the tests of a file, made at its first use; the file calls `destroyAll` at its end. */
+export function sharedGuest(make: () => Promise<Guest>): (context: Pick<TestContext, 'skip'>) => Promise<Guest> {
+  let made: Promise<Guest> | undefined;
+  return (context) => {
+    demandSystemd(context);
+    made ??= make();
+    return made;
+  };
+}
+
+/** A guest with systemd and without the product, booted. */
+export async function bootSystemdGuest(name: string, options: Partial<GuestOptions> = {}): Promise<Guest> {
+  const guest = createGuest({
+    services: [],
+    vnc: false,
+    ...options,
+    layout: 'systemd',
+    name: `test-${name}-${process.pid}`,
+  });
+  await guest.boot();
+  return guest;
 }

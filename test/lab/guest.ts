@@ -17,11 +17,13 @@ import {
   spawnInside,
 } from './entry.ts';
 import { claimGround, eraseGround, findOwner, type Ground, giveOwners, runOffline } from './ground.ts';
+import { type Init, LAB_INIT, SYSTEMD_INIT } from './inits.ts';
 import { Wire } from './network.ts';
 import { buildPlan } from './plan.ts';
 import { Power } from './power.ts';
-import { checkRequirements, LabUnavailable } from './requirements.ts';
+import { checkRequirements, checkTreeRequirements, type LabRefusal, LabUnavailable } from './requirements.ts';
 import { FORWARD_SERVICE, findVncService, PRODUCT_SERVICES, type Service } from './services.ts';
+import { withoutTreeAccounts, writeSystemdDisk } from './systemd-disk.ts';
 import { drawVncPassword, obfuscateVncPassword } from './vnc-password.ts';
 
 export const KERNEL_COMMAND_LINE = 'BOOT_IMAGE=/vmlinuz root=/dev/vda1 ro quiet';
@@ -32,7 +34,12 @@ export type GuestOptions = {
   hostname?: string;
   /** Accounts to add, to change or (`absent`) to leave out, by name. */
   accounts?: Readonly<Record<string, AccountOptions>>;
-  /** Between the forwarder and the VNC server; the product's own by default. */
+  /**
+   * `lab` (the default): the lab's small init over the runner's /usr. `systemd`: a Debian tree with the real one, where
+   * units, logind, logins and Debian's VNC unit are what they are on a machine.
+   */
+  layout?: 'lab' | 'systemd';
+  /** Between the forwarder and the VNC server; the product's own by default. With systemd: none, or the product's units. */
   services?: readonly Service[];
   /** Whether a VNC server runs, where this machine has one; true by default. */
   vnc?: boolean;
@@ -45,23 +52,31 @@ export function isGuestName(name: string): boolean {
   return /^[a-z][a-z0-9-]{0,30}$/.test(name);
 }
 
-type Parts = { options: GuestOptions; ground: Ground; accounts: readonly Account[]; vncPassword: string | undefined };
+type Parts = {
+  options: GuestOptions;
+  ground: Ground;
+  accounts: readonly Account[];
+  vncPassword: string | undefined;
+  tree?: string;
+};
 
 export class Guest extends Power {
   readonly hostname: string;
   readonly accounts: readonly Account[];
   /** What the VNC server was first given; undefined without one. */
   readonly vncPassword: string | undefined;
+  readonly #init: Init;
   readonly #wire: Wire;
   #networkCut = false;
 
-  constructor({ options, ground, accounts, vncPassword }: Parts) {
+  constructor({ options, ground, accounts, vncPassword, tree }: Parts) {
     const { name, hostname = name, kernelCommandLine = KERNEL_COMMAND_LINE, project = PROJECT } = options;
-    const plan = buildPlan({ hostname, project: realpathSync(project) });
-    super({ name, ground, plan, kernelCommandLine });
+    const plan = buildPlan({ hostname, project: realpathSync(project), ...(tree ? { tree } : {}) });
+    super({ name, ground, plan, kernelCommandLine, init: tree ? 'systemd' : 'lab' });
     this.hostname = hostname;
     this.accounts = accounts;
     this.vncPassword = vncPassword;
+    this.#init = tree ? SYSTEMD_INIT : LAB_INIT;
     this.#wire = new Wire(ground.folder);
   }
 
@@ -132,8 +147,7 @@ export class Guest extends Power {
 
   /** The pids, as the guest sees them, of a service's processes that init started. */
   async servicePids(service: string): Promise<number[]> {
-    const lines = (await this.readFile('/run/lab/services')).toString().split('\n');
-    return lines.filter((line) => line.startsWith(`${service} `)).map((line) => Number(line.split(' ')[1]));
+    return this.#init.servicePids(this, service);
   }
 
   /** Sends a signal to a pid of the guest or to what init runs as a service. */
@@ -154,7 +168,7 @@ export class Guest extends Power {
 
   /** The next `count` requests to reboot of this boot get lost. */
   async swallowReboots(count: number): Promise<void> {
-    await this.writeFile('/run/lab/swallow-reboots', `${count}\n`);
+    await this.#init.swallowReboots(this, count);
   }
 
   override async boot(): Promise<void> {
@@ -164,7 +178,7 @@ export class Guest extends Power {
 
   /** An orderly power-off; a guest that does not obey in time loses its power. */
   stop(timeoutMs = 8000): Promise<void> {
-    return this.stopBy(() => this.exec(['/sbin/poweroff']), timeoutMs);
+    return this.stopBy(() => this.exec(this.#init.powerOff), timeoutMs);
   }
 
   /** Ends every process and erases the folder. The guest is of no use afterwards. */
@@ -183,28 +197,50 @@ export async function destroyAll(): Promise<void> {
   await Promise.all([...guests].map((guest) => guest.destroy()));
 }
 
+function demand<T extends { ok: true }>(machine: T | LabRefusal): T {
+  if (!machine.ok) throw new LabUnavailable(machine.reason, machine.hint);
+  return machine;
+}
+
 /** Builds a guest's disk; `boot` starts it. Throws `LabUnavailable` where this machine cannot run one. */
 export function createGuest(options: GuestOptions): Guest {
   if (!isGuestName(options.name)) throw new Error(`not a name for a guest: ${options.name}`);
-  const machine = checkRequirements();
-  if (!machine.ok) throw new LabUnavailable(machine.reason, machine.hint);
+  const guest = options.layout === 'systemd' ? createSystemdGuest(options) : createLabGuest(options);
+  guests.add(guest);
+  return guest;
+}
+
+function createLabGuest(options: GuestOptions): Guest {
+  const machine = demand(checkRequirements());
   const ground = claimGround(options.name, machine);
   const accounts = buildAccounts(options.accounts);
   const vnc = options.vnc === false ? undefined : findVncService();
   const password = vnc && drawVncPassword();
   const services = [FORWARD_SERVICE, ...(options.services ?? PRODUCT_SERVICES), ...(vnc ? [vnc] : [])];
-  const hostname = options.hostname ?? options.name;
-  const vncPasswordFile = password === undefined ? {} : { vncPasswordFile: obfuscateVncPassword(password) };
-  const disk: DiskOptions = {
-    folder: ground.folder,
-    name: options.name,
-    hostname,
-    accounts,
-    services,
-    ...vncPasswordFile,
-  };
+  const disk: DiskOptions = { ...diskOptions(options, ground, accounts, password), services };
   giveOwners(ground, writeDisk(disk, machine.native));
-  const guest = new Guest({ options, ground, accounts, vncPassword: password });
-  guests.add(guest);
-  return guest;
+  return new Guest({ options, ground, accounts, vncPassword: password });
+}
+
+function createSystemdGuest(options: GuestOptions): Guest {
+  if (options.services?.length) throw new Error('a guest with systemd takes units, as files');
+  const machine = demand(checkTreeRequirements());
+  const tree = machine.tree();
+  const ground = claimGround(options.name, machine);
+  const accounts = withoutTreeAccounts(buildAccounts(options.accounts));
+  const password = options.vnc === false ? undefined : drawVncPassword();
+  const disk = diskOptions(options, ground, accounts, password);
+  const product = options.services === undefined;
+  giveOwners(ground, writeSystemdDisk({ ...disk, tree, product }, machine.native));
+  return new Guest({ options, ground, accounts, vncPassword: password, tree });
+}
+
+function diskOptions(
+  { name, hostname = name }: GuestOptions,
+  { folder }: Ground,
+  accounts: readonly Account[],
+  password: string | undefined,
+): Omit<DiskOptions, 'services'> {
+  const vncPasswordFile = password === undefined ? {} : { vncPasswordFile: obfuscateVncPassword(password) };
+  return { folder, name, hostname, accounts, ...vncPasswordFile };
 }

@@ -25,14 +25,25 @@ void set_clean_environment(const char *name, const struct account *account, int 
 void drop_machine_capabilities(void);
 void die_with_parent(void);
 
+/* cgroup.c */
+int open_cgroups(const char *folder);
+void make_cgroup(int parent, char *name, size_t size);
+void enter_cgroup(int parent, const char *name);
+void enter_cgroup_door(void);
+void remove_cgroup(int parent, const char *name);
+
+/* launch.c */
+int wait_for(pid_t child);
+
 /* plan.c */
-void build_root(const char *folder, const char *plan);
+void build_root(const char *folder, const char *plan, const char *console);
 
 /* forward.c */
 void relay(int left, int right);
 
 int launch_main(int argc, char **argv);
 int probe_main(int argc, char **argv);
+int probe_cgroup_main(int argc, char **argv);
 int enter_main(int argc, char **argv);
 int init_main(void);
 int shutdown_main(int argc, char **argv);

@@ -19,11 +19,15 @@ export type MachineOptions = {
   plan: string;
   name: string;
   kernelCommandLine: string;
+  /** The lab's own init, or the one of the guest's tree. */
+  init: 'lab' | 'systemd';
+  /** A restart of all processes that leaves the kernel as it is: the boot id stays. */
+  bootId?: string;
   onLine: (line: MachineLine) => void;
 };
 
 export class Machine {
-  readonly bootId = randomUUID();
+  readonly bootId: string;
   /** How the boot ended, once its last process is gone. */
   readonly ended: Promise<MachineEnd>;
   /** The pid of the guest's init as the runner sees it. */
@@ -33,9 +37,10 @@ export class Machine {
   readonly #child: ChildProcess;
 
   constructor(options: MachineOptions) {
+    this.bootId = options.bootId ?? randomUUID();
     writeBootFiles(options, this.bootId);
     const console = openSync(join(options.folder, 'console.log'), 'a', 0o600);
-    const argv = ['launch', String(process.pid), options.ids, options.folder, 'boot/plan'];
+    const argv = ['launch', String(process.pid), options.ids, options.folder, 'boot/plan', options.init];
     this.#child = spawn(options.native, argv, { stdio: ['ignore', console, console, 'pipe'] });
     closeSync(console);
     this.ended = new Promise((resolve) => {

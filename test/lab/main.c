@@ -28,7 +28,7 @@ static const struct part {
     {"reboot", shutdown_main},  {"poweroff", shutdown_main},  {"lab-forward", forward_main},
     {"lab-connect", connect_main}, {"launch", launch_main},   {"probe", probe_main},
     {"enter", enter_main},      {"offline", offline_main},    {"erase", erase_main},
-    {"put", put_main},
+    {"put", put_main},          {"probe-cgroup", probe_cgroup_main},
 };
 
 static const struct part *find_part(const char *name) {

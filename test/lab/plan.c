@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* <sys/mount.h> and <linux/mount.h> cannot be included together on older systems. */
@@ -79,11 +80,26 @@ static int try_overlay(const char *lower, const char *target, const char *upper,
   return mount("overlay", target, "overlay", 0, options);
 }
 
+static void copy_tree_once(const char *tree, const char *target) {
+  char from[4096];
+  int status;
+  if (access("copied", F_OK) == 0) return;
+  snprintf(from, sizeof from, "%s/.", tree);
+  pid_t child = fork();
+  if (child == 0) {
+    execlp("cp", "cp", "-a", "--no-clobber", "--reflink=auto", from, target, NULL);
+    fail("cp");
+  }
+  if (child < 0 || waitpid(child, &status, 0) != child || status != 0 || mkdir("copied", 0700)) fail(tree);
+}
+
 /* Where the folder's own file system cannot carry an overlay (it is one itself, as in a container), the root is the
- * folder, and what is written to /usr lasts until the next boot only. */
+ * folder, and what is written to /usr lasts until the next boot only. A tree is then copied below what is there. */
 static void mount_system_root(const char *lower, const char *upper, const char *work) {
   if (mkdir("mnt", 0755) && errno != EEXIST) fail("mnt");
-  if (try_overlay(lower, "mnt", upper, work) && mount(upper, "mnt", NULL, MS_BIND | MS_REC, NULL)) fail("root");
+  if (try_overlay(lower, "mnt", upper, work) == 0) return;
+  if (lower[0] == '/') copy_tree_once(lower, upper);
+  if (mount(upper, "mnt", NULL, MS_BIND | MS_REC, NULL)) fail("root");
 }
 
 static void overlay(const char *lower, const char *target, const char *upper, const char *work) {
@@ -124,7 +140,11 @@ static void mount_kernel(const char *type, const char *target, int optional) {
   if (mount(type, target, type, flags, NULL) && !optional) fail(target);
 }
 
-static void take_step(char **word, int count) {
+static void mount_cgroups(const char *target) {
+  if (mount("cgroup2", target, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL)) fail(target);
+}
+
+static void take_step(char **word, int count, const char *console) {
   char buffer[4096];
   const char *verb = word[0];
 #define STEP(name, words) (strcmp(verb, name) == 0 && count == (words))
@@ -145,7 +165,9 @@ static void take_step(char **word, int count) {
     make_folder(word[1], 0755);
     if (mount("devpts", word[1], "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"))
       fail(word[1]);
-  } else if (STEP("hostname", 2)) { if (sethostname(word[1], strlen(word[1]))) fail("hostname"); }
+  } else if (STEP("cgroup2", 2)) mount_cgroups(word[1]);
+  else if (STEP("console", 2)) bind(host_path(console, buffer), word[1]);
+  else if (STEP("hostname", 2)) { if (sethostname(word[1], strlen(word[1]))) fail("hostname"); }
   else {
     errno = EINVAL;
     fail(verb);
@@ -167,7 +189,8 @@ static void enter_system_root(const char *folder) {
   if (chdir(kept)) fail(kept);
 }
 
-void build_root(const char *folder, const char *plan) {
+/* `console` is the terminal that a "console" step binds. */
+void build_root(const char *folder, const char *plan, const char *console) {
   char *word[WORDS], *line = NULL;
   size_t size = 0;
   umask(022);
@@ -178,7 +201,7 @@ void build_root(const char *folder, const char *plan) {
   if (getline(&line, &size, file) < 0 || split(line, word) != 4 || strcmp(word[0], "root") != 0) fail("plan");
   mount_system_root(word[1], word[2], word[3]);
   enter_system_root(folder);
-  while (getline(&line, &size, file) > 0) take_step(word, split(line, word));
+  while (getline(&line, &size, file) > 0) take_step(word, split(line, word), console);
   free(line);
   fclose(file);
   if (chdir("/") || umount2(HOST, MNT_DETACH) || rmdir(HOST)) fail(HOST);

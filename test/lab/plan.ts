@@ -3,7 +3,8 @@
 // homes, state or accounts.
 import { existsSync, lstatSync } from 'node:fs';
 
-export type PlanOptions = { hostname: string; project: string };
+/** `tree`: the Debian tree of a guest that has one; the others have the runner's /usr. */
+export type PlanOptions = { hostname: string; project: string; tree?: string };
 
 type Step = readonly string[];
 
@@ -11,7 +12,7 @@ const DEVICES = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
 
 /** What the kernel shares between guest and runner and root could write to. */
 const SHARED = ['/proc/sys', '/proc/bus', '/proc/fs', '/proc/irq'];
-const DANGEROUS = ['/proc/sysrq-trigger', '/proc/kcore', '/proc/kmsg', '/proc/acpi', '/proc/scsi'];
+const DANGEROUS = ['/proc/sysrq-trigger', '/proc/kcore', '/proc/kmsg', '/proc/swaps', '/proc/acpi', '/proc/scsi'];
 
 function isOwnFolder(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
@@ -64,9 +65,18 @@ function fresh(): Step[] {
 }
 
 /** `project` is a real path: links in it would lead to the guest's files instead of the runner's. */
-export function buildPlan({ hostname, project }: PlanOptions): string {
-  const root = ['root', 'empty', 'disk', 'work'];
-  const steps = [root, ...system(project), ...devices(), ...kernel(), ...fresh(), ['hostname', hostname]];
+export function buildPlan({ hostname, project, tree }: PlanOptions): string {
+  const layout: Step[] = tree
+    ? [
+        ['root', tree, 'disk', 'work'],
+        ['bind-read-only', project, '/usr/lib/latchkey-agent'],
+        ...devices(),
+        ['console', '/dev/console'],
+        ...kernel(),
+        ['cgroup2', '/sys/fs/cgroup'],
+      ]
+    : [['root', 'empty', 'disk', 'work'], ...system(project), ...devices(), ...kernel()];
+  const steps = [...layout, ...fresh(), ['hostname', hostname]];
   if (steps.flat().some((word) => /[\t\n\0]/.test(word)))
     throw new Error('a path of the plan holds a control character');
   return steps.map((step) => `${step.join('\t')}\n`).join('');

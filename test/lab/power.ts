@@ -4,7 +4,7 @@ import { EventEmitter } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Ground } from './ground.ts';
-import { Machine, type MachineEnd, type MachineLine } from './machine.ts';
+import { Machine, type MachineEnd, type MachineLine, type MachineOptions } from './machine.ts';
 
 const BOOT_MS_MAX = 60_000;
 
@@ -18,7 +18,13 @@ export type GuestEvents = {
   'powered-off': [{ end: MachineEnd }];
 };
 
-export type PowerOptions = { name: string; ground: Ground; plan: string; kernelCommandLine: string };
+export type PowerOptions = {
+  name: string;
+  ground: Ground;
+  plan: string;
+  kernelCommandLine: string;
+  init: MachineOptions['init'];
+};
 
 export class Power extends EventEmitter<GuestEvents> {
   readonly name: string;
@@ -29,16 +35,19 @@ export class Power extends EventEmitter<GuestEvents> {
   protected readonly ground: Ground;
   protected machine: Machine | undefined;
   readonly #plan: string;
+  readonly #init: MachineOptions['init'];
   #state: GuestState = 'off';
   #kernelCommandLine: string;
   #holdNext = false;
+  #keepBootId = false;
 
-  constructor({ name, ground, plan, kernelCommandLine }: PowerOptions) {
+  constructor({ name, ground, plan, kernelCommandLine, init }: PowerOptions) {
     super();
     this.name = name;
     this.folder = ground.folder;
     this.ground = ground;
     this.#plan = plan;
+    this.#init = init;
     this.#kernelCommandLine = kernelCommandLine;
   }
 
@@ -74,8 +83,11 @@ export class Power extends EventEmitter<GuestEvents> {
       plan: this.#plan,
       name: this.name,
       kernelCommandLine: this.#kernelCommandLine,
+      init: this.#init,
+      ...(this.#keepBootId && this.bootId() !== undefined ? { bootId: this.bootId() as string } : {}),
       onLine: (line) => this.#hear(line, machine),
     });
+    this.#keepBootId = false;
     this.machine = machine;
     this.#state = 'booting';
     void machine.ended.then((end) => this.#finish(machine, end));
@@ -140,6 +152,11 @@ export class Power extends EventEmitter<GuestEvents> {
   releaseBoot(): void {
     this.#holdNext = false;
     if (this.#state === 'held') this.#start();
+  }
+
+  /** The next restart is one of the user's processes alone, as a soft reboot is: same kernel, same boot id. */
+  softenNextBoot(): void {
+    this.#keepBootId = true;
   }
 
   /** Power loss: every process of the guest ends at once. `boot` starts it again. */

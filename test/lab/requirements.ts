@@ -5,6 +5,7 @@ import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { labFolder, nativeProgram } from './native.ts';
+import { debianTree, findDebian } from './tree.ts';
 
 export type LabReason =
   | 'LAB_NOT_LINUX'
@@ -12,12 +13,17 @@ export type LabReason =
   | 'LAB_NO_UIDMAP'
   | 'LAB_NO_SUBORDINATE_IDS'
   | 'LAB_NO_NAMESPACES'
-  | 'LAB_NO_MOUNTS';
+  | 'LAB_NO_MOUNTS'
+  | 'LAB_NO_CGROUPS'
+  | 'LAB_NO_TREE';
+
+export type LabRefusal = { ok: false; reason: LabReason; hint: string };
 
 /** `ids` is how the native program is told about the user namespace: "-" for root, who needs none. */
-export type LabRequirements =
-  | { ok: true; mode: 'root' | 'user'; ids: string; native: string }
-  | { ok: false; reason: LabReason; hint: string };
+export type LabRequirements = { ok: true; mode: 'root' | 'user'; ids: string; native: string } | LabRefusal;
+
+/** `tree` builds the Debian tree, or finds it built. */
+export type TreeRequirements = (Extract<LabRequirements, { ok: true }> & { tree: () => string }) | LabRefusal;
 
 export class LabUnavailable extends Error {
   readonly code: LabReason;
@@ -59,11 +65,11 @@ function readIfThere(path: string): string {
   }
 }
 
-function refuse(reason: LabReason, hint: string): LabRequirements {
+function refuse(reason: LabReason, hint: string): LabRefusal {
   return { ok: false, reason, hint };
 }
 
-function userIds(): string | LabRequirements {
+function userIds(): string | LabRefusal {
   const user = userInfo();
   if (!isProgram('newuidmap') || !isProgram('newgidmap')) {
     return refuse('LAB_NO_UIDMAP', 'install newuidmap and newgidmap: apt-get install uidmap (or run as root)');
@@ -78,7 +84,7 @@ function userIds(): string | LabRequirements {
   return [user.uid, user.gid, firstUid, firstGid, SUBORDINATE_IDS].join(':');
 }
 
-function explainProbe(message: string): LabRequirements {
+function explainProbe(message: string): LabRefusal {
   if (/namespace|newuidmap/.test(message) && !/proc in/.test(message)) {
     const hint = 'allow namespaces: sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0';
     return refuse('LAB_NO_NAMESPACES', `${hint}, or a container with --privileged (${message})`);
@@ -98,4 +104,28 @@ export function checkRequirements(): LabRequirements {
   const probe = spawnSync(native, ['probe', ids, place], { encoding: 'utf8', timeout: 20_000 });
   if (probe.status !== 0) return explainProbe(probe.stderr.trim() || `probe ended with ${probe.status}`);
   return { ok: true, mode: root ? 'root' : 'user', ids, native };
+}
+
+/** For `checkTreeRequirements` alone: asking takes half a second, and the machine does not change meanwhile. */
+let treeRequirements: TreeRequirements | undefined;
+
+/** What a guest with systemd needs beside: a group of its own in the cgroup tree, and a Debian to build from. */
+export function checkTreeRequirements(): TreeRequirements {
+  treeRequirements ??= findTreeRequirements();
+  return treeRequirements;
+}
+
+function findTreeRequirements(): TreeRequirements {
+  const machine = checkRequirements();
+  if (!machine.ok) return machine;
+  if (machine.mode !== 'root') return refuse('LAB_NO_CGROUPS', 'guests with systemd need root: run as root');
+  const place = join(labFolder(), '.probe');
+  const probe = spawnSync(machine.native, ['probe-cgroup', place], { encoding: 'utf8', timeout: 20_000 });
+  if (probe.status !== 0) {
+    return refuse('LAB_NO_CGROUPS', `needs cgroup2 and, in a container, --privileged (${probe.stderr.trim()})`);
+  }
+  if (!isProgram('mmdebstrap')) return refuse('LAB_NO_TREE', 'install mmdebstrap: apt-get install mmdebstrap');
+  const debian = findDebian();
+  if (!debian) return refuse('LAB_NO_TREE', 'needs Debian with its own packages in apt: apt-get update');
+  return { ...machine, tree: () => debianTree(debian) };
 }
