@@ -29,6 +29,7 @@ program
   .option('--tls-cert <file>', 'certificate, PEM; plain connections are accepted on the loopback address alone')
   .option('--tls-key <file>', 'its private key, PEM')
   .option('--ca <file>', 'the authority that issued it, PEM: agents accept no other')
+  .option('--tls-self-signed', 'make an authority and a certificate in the data folder, and renew the certificate')
   .option('--json', 'print one JSON object a line')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE))
   .action(async (flags: ServeFlags) => {

@@ -3,9 +3,10 @@
 
 import { rmSync } from 'node:fs';
 import { hostname } from 'node:os';
+import type { Server as TlsServer } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
-import { Failure } from '../protocol/failure.ts';
+import { codeOf, Failure } from '../protocol/failure.ts';
 import { sha256Text } from '../protocol/keys.ts';
 import type { ApiParts } from './api/parts.ts';
 import { buildServer } from './api/server.ts';
@@ -14,9 +15,10 @@ import { Authority } from './config/authority.ts';
 import { readIfThere, writePrivateFile } from './config/files.ts';
 import { claimFolder, openInstallation } from './config/installation.ts';
 import { lockData } from './config/lock.ts';
-import { logLevel, type ServeOptions } from './config/options.ts';
+import { logLevel, type ServeOptions, type Tls } from './config/options.ts';
 import { type Paths, pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
+import { namesOf, selfSigned } from './config/self-signed.ts';
 import { AGENT_PATH, openDoor } from './gateway/endpoint.ts';
 import { Gateway } from './gateway/gateway.ts';
 import { SignerChild } from './signer/child.ts';
@@ -61,6 +63,9 @@ async function assemble(
   claimFolder(paths);
   const lock = lockData(paths.lock);
   undo.push(() => lock.release());
+  const names = namesOf(options);
+  const renewed = () => selfSigned(paths, names, { randomBytes, nowMs });
+  const tls = options.tlsSelfSigned ? await renewed() : options.tls;
   const installation = await openInstallation(paths, { randomBytes, nowMs });
   const authority = await Authority.open(paths, 'session');
   const store = Store.open(paths.database);
@@ -81,20 +86,21 @@ async function assemble(
     gateway,
     installation,
     agentUrl: () => addresses.agent,
-    caPem: options.tls?.caPem ?? '',
+    caPem: tls?.caPem ?? '',
     randomBytes,
     nowMs,
     log,
     requestsPerMinuteMax: REQUESTS_PER_MINUTE_MAX,
   };
-  const app = await buildServer(parts, options.tls);
+  const app = await buildServer(parts, tls);
   undo.push(() => app.close());
+  if (options.tlsSelfSigned) undo.push(renewDaily(app, renewed, log));
   const closeDoor = openDoor(app.server, gateway);
   undo.push(() => gateway.stop());
   undo.push(closeDoor);
   await gateway.start();
   const port = await listen(app, options);
-  const { url, agentUrl } = addressesOf(options, port);
+  const { url, agentUrl } = addressesOf({ ...options, tls }, port);
   addresses.agent = agentUrl;
   writePrivateFile(paths.address, `${JSON.stringify({ url })}\n`);
   undo.push(() => rmSync(paths.address, { force: true }));
@@ -131,6 +137,20 @@ function addressesOf({ host, publicUrl, agentUrl, tls }: ServeOptions, port: num
   const url = publicUrl ?? `${tls ? 'https' : 'http'}://${host === '127.0.0.1' ? 'localhost' : name}:${port}`;
   const forAgents = publicUrl?.replace(/^http/, 'ws') ?? `${tls ? 'wss' : 'ws'}://${name}:${port}`;
   return { url, agentUrl: agentUrl ?? `${forAgents}${AGENT_PATH}` };
+}
+
+const DAY_MS = 86_400_000;
+
+/** A certificate that is made anew serves the next connection; those that are open go on. */
+function renewDaily(app: FastifyInstance, renewed: () => Promise<Tls>, log: Logger): () => void {
+  const timer = setInterval(() => {
+    renewed().then(
+      ({ cert, key }) => (app.server as unknown as TlsServer).setSecureContext({ cert, key, minVersion: 'TLSv1.3' }),
+      (error: unknown) => log.error({ code: codeOf(error) ?? 'INTERNAL' }, 'the certificate was not renewed'),
+    );
+  }, DAY_MS);
+  timer.unref();
+  return () => clearInterval(timer);
 }
 
 function announce(log: Logger, { data, host }: ServeOptions, url: string): void {

@@ -43,8 +43,13 @@ async function resolveConnection(options: ConnectionOptions): Promise<Connection
     throw new Failure('UNAUTHENTICATED', { reason: 'no API key for this address' });
   }
   const apiKey = await readApiKey(keyFile ?? pathsIn(dataFolder()).apiKey);
-  const ca = options.ca === undefined ? undefined : await readConfigured(options.ca, 'ca');
+  const ca = options.ca === undefined ? await localAuthority(url) : await readConfigured(options.ca, 'ca');
   return { url, apiKey, ...(ca === undefined ? {} : { ca }) };
+}
+
+/** The authority that a control plane on this machine made for itself. */
+async function localAuthority(url: URL): Promise<string | undefined> {
+  return (await isLocalAddress(url)) ? readIfThere(pathsIn(dataFolder()).tlsAuthority) : undefined;
 }
 
 /** The address that a control plane on this machine wrote at its start. */

@@ -15,6 +15,7 @@ export type ServeFlags = Readonly<{
   tlsCert?: string;
   tlsKey?: string;
   ca?: string;
+  tlsSelfSigned?: boolean;
   json?: boolean;
 }>;
 
@@ -28,6 +29,8 @@ export type ServeOptions = Readonly<{
   publicUrl: string | null;
   agentUrl: string | null;
   tls: Tls | null;
+  /** TLS with an authority of the installation's own. */
+  tlsSelfSigned: boolean;
 }>;
 
 export const LISTEN_DEFAULT = '127.0.0.1:8420';
@@ -40,8 +43,11 @@ export function defaultDataFolder(env: NodeJS.ProcessEnv): string {
 export function readServeOptions(flags: ServeFlags, env: NodeJS.ProcessEnv): ServeOptions {
   const { host, port } = parseListen(flags.listen ?? env['LATCHKEY_LISTEN'] ?? LISTEN_DEFAULT);
   const tls = readTls(flags);
+  const tlsSelfSigned = flags.tlsSelfSigned ?? false;
+  if (tls && tlsSelfSigned) throw new Failure('CONFIG_INVALID', { field: 'tls-self-signed', reason: 'tls-cert' });
   // Without TLS a relay could read what is said; only the loopback address has none.
-  if (!tls && !isLoopback(host)) throw new Failure('CONFIG_INVALID', { field: 'listen', reason: 'tls_needed' });
+  if (!tls && !tlsSelfSigned && !isLoopback(host))
+    throw new Failure('CONFIG_INVALID', { field: 'listen', reason: 'tls_needed' });
   const publicUrl = flags.publicUrl ?? env['LATCHKEY_PUBLIC_URL'] ?? null;
   return {
     data: resolve(flags.data ?? defaultDataFolder(env)),
@@ -50,6 +56,7 @@ export function readServeOptions(flags: ServeFlags, env: NodeJS.ProcessEnv): Ser
     publicUrl: publicUrl === null ? null : parseUrl(publicUrl, ['http:', 'https:'], 'public-url'),
     agentUrl: flags.agentUrl === undefined ? null : parseUrl(flags.agentUrl, ['ws:', 'wss:'], 'agent-url'),
     tls,
+    tlsSelfSigned,
   };
 }
 

@@ -16,6 +16,12 @@ export const pathsIn = (data: string) => ({
   rootKey: join(data, 'keys', 'root.json'),
   trustFolder: join(data, 'trust'),
   trustRoot: join(data, 'trust', 'root.json'),
+  tlsFolder: join(data, 'tls'),
+  /** The authority that agents pin; the one file of these that is for everybody. */
+  tlsAuthority: join(data, 'tls', 'ca.pem'),
+  tlsAuthorityKey: join(data, 'tls', 'ca.key'),
+  tlsCert: join(data, 'tls', 'server.pem'),
+  tlsKey: join(data, 'tls', 'server.key'),
   gatewayFolder: join(data, 'gateway'),
   sessionKey: join(data, 'gateway', 'session.key'),
   signerFolder: join(data, 'signer'),
