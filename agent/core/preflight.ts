@@ -177,8 +177,8 @@ type SandboxFacts = Readonly<{
   seccomp: boolean;
 }>;
 
-/** Of capabilities(7) what no part of a reset needs: NET_ADMIN, SYS_MODULE, SYS_RAWIO, SYS_ADMIN, SYS_BOOT, SYS_TIME. */
-const NEEDLESS_CAPABILITIES = [12, 16, 17, 21, 22, 25].reduce((mask, bit) => mask | (1n << BigInt(bit)), 0n);
+/** Of capabilities(7) what no part of a reset needs: NET_ADMIN, SYS_MODULE, SYS_RAWIO, SYS_ADMIN, SYS_TIME. */
+const NEEDLESS_CAPABILITIES = [12, 16, 17, 21, 25].reduce((mask, bit) => mask | (1n << BigInt(bit)), 0n);
 
 /** Restrictions are a second wall: without them a reset works as well, so that they are missing is never a refusal. */
 export function judgeSandbox(facts: SandboxFacts | null): Check {

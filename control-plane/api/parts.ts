@@ -10,7 +10,7 @@ import type { Store } from '../store/store.ts';
 export type ApiParts = Readonly<{
   store: Store;
   signer: SignerClient;
-  gateway: Pick<Gateway, 'switchboard' | 'nudge' | 'cancelAgain'>;
+  gateway: Pick<Gateway, 'switchboard' | 'preflights' | 'nudge' | 'cancelAgain'>;
   installation: Installation;
   /** Where agents connect, and what they verify that place with. */
   agentUrl: () => string;

@@ -8,11 +8,13 @@ import { newId } from '../../protocol/schema.ts';
 import { appendEvent } from '../store/events.ts';
 import { findJoinToken, insertJoinToken, listJoinTokens, markRevoked, stateOf } from '../store/join-tokens.ts';
 import { insertOperator, operatorExists } from '../store/operators.ts';
+import { findPreflight } from '../store/preflights.ts';
 import { busyVms, listVms } from '../store/vms.ts';
 import type { ApiParts } from './parts.ts';
 import { operatorOf } from './requests.ts';
 import { demandVm } from './routes-operations.ts';
 import {
+  emptyRequest,
   joinTokenCreated,
   joinTokenList,
   joinTokenParams,
@@ -27,7 +29,8 @@ import {
   vmView,
   whoamiView,
 } from './schemas.ts';
-import { viewJoinToken, viewVm } from './views.ts';
+import { preflightView } from './schemas-preflight.ts';
+import { viewJoinToken, viewPreflight, viewVm } from './views.ts';
 
 const PAGE = 100;
 const JOIN_TOKEN_TTL_S = 3_600;
@@ -55,6 +58,28 @@ export function vmRoutes(root: FastifyInstance, parts: ApiParts): void {
     const busy = await busyVms(store.db, [vm.id]);
     return viewVm(vm, gateway.switchboard.isOnline(vm.id), busy.get(vm.id) ?? null);
   });
+}
+
+export function preflightRoutes(root: FastifyInstance, parts: ApiParts): void {
+  const app = root.withTypeProvider<ZodTypeProvider>();
+  const { store, gateway } = parts;
+  const path = '/v1/vms/:vm/preflight';
+
+  app.get(path, { schema: { params: vmParams, response: { 200: preflightView } } }, async ({ params }) => {
+    const vm = await demandVm(parts, params.vm);
+    const found = await findPreflight(store.db, vm.id);
+    if (!found) throw new Failure('NOT_FOUND', { vm: vm.name, what: 'preflight' });
+    return viewPreflight(vm, found);
+  });
+
+  app.post(
+    path,
+    { schema: { params: vmParams, body: emptyRequest, response: { 200: preflightView } } },
+    async (request) => {
+      const vm = await demandVm(parts, request.params.vm);
+      return viewPreflight(vm, await gateway.preflights.ask(vm, operatorOf(request)));
+    },
+  );
 }
 
 export function joinTokenRoutes(root: FastifyInstance, { store, randomBytes, nowMs }: ApiParts): void {

@@ -261,6 +261,7 @@ export const eventTypes = [
   'vm.offline',
   'vm.facts',
   'vm.flag',
+  'vm.preflight',
   'join_token.created',
   'join_token.revoked',
   'join_token.misused',

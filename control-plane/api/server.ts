@@ -13,7 +13,7 @@ import type { ApiParts } from './parts.ts';
 import { sendProblem } from './problems.ts';
 import { readJson, requireKey } from './requests.ts';
 import { eventRoutes } from './routes-events.ts';
-import { installationRoutes, joinTokenRoutes, vmRoutes } from './routes-installation.ts';
+import { installationRoutes, joinTokenRoutes, preflightRoutes, vmRoutes } from './routes-installation.ts';
 import { operationRoutes } from './routes-operations.ts';
 import { healthView } from './schemas.ts';
 
@@ -51,6 +51,7 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
   await app.register(async (closed) => {
     requireKey(closed, parts.store.db);
     vmRoutes(closed, parts);
+    preflightRoutes(closed, parts);
     joinTokenRoutes(closed, parts);
     installationRoutes(closed, parts);
     eventRoutes(closed, parts, stop.signal);

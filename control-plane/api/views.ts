@@ -2,13 +2,17 @@
 
 import { codes, isCode } from '../../protocol/codes.ts';
 import { isEnd } from '../../protocol/lifecycle.ts';
+import { canReset, checkText, readPreflight } from '../../protocol/preflight.ts';
+import { payloadOf } from '../../protocol/token.ts';
 import { readyEndsAt } from '../core/due.ts';
 import type { Operation } from '../core/operation.ts';
 import type { StoredEvent } from '../store/events.ts';
 import { type JoinToken, stateOf } from '../store/join-tokens.ts';
 import type { StoredReceipt } from '../store/operations.ts';
+import type { StoredPreflight } from '../store/preflights.ts';
 import type { Vm } from '../store/vms.ts';
 import type { EventView, JoinTokenView, OperationView, VmView } from './schemas.ts';
+import type { PreflightView } from './schemas-preflight.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 const isoOrNull = (ms: number | null): string | null => (ms === null ? null : iso(ms));
@@ -30,6 +34,29 @@ export function viewVm(vm: Vm, online: boolean, busy: string | null): VmView {
     ik: vm.ik,
     ek: vm.ek,
     busy,
+  };
+}
+
+export function viewPreflight(vm: Vm, { at, operator, code, token }: StoredPreflight): PreflightView {
+  const said = token === null ? null : readPreflight(payloadOf(token));
+  return {
+    vm: vm.id,
+    vm_name: vm.name,
+    at: iso(at),
+    operator,
+    code,
+    can: said ? canReset(said.checks) : { account: false, vnc: false },
+    checks: (said?.checks ?? []).map((check) => ({
+      name: check.name,
+      verdict: check.verdict,
+      code: check.code ?? null,
+      reason: check.reason ?? null,
+      about: check.about ?? null,
+      ...checkText(check),
+    })),
+    left_out: said?.left_out ?? 0,
+    token,
+    ek: vm.ek,
   };
 }
 

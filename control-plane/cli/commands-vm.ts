@@ -9,6 +9,7 @@ import { type CommonOptions, interruptible, onServer, withConnection } from './a
 import type { HistoryEvent } from './client/api.ts';
 import type { Client } from './client/client.ts';
 import { codeWithHint, fields, printable, table, writeJson, writeLine, writeNote } from './view/text.ts';
+import { checkMachine } from './vm-check.ts';
 
 const RETRY_MS = 2_000;
 
@@ -30,6 +31,11 @@ export function registerVmCommands(program: Command): void {
     if (json) writeJson(machine);
     else showMachine(machine);
   });
+
+  const check = withConnection(vm.command('check'))
+    .description('whether a machine can be reset now, and if not, why; changes nothing and needs no proof')
+    .argument('<vm>', 'id or name');
+  onServer<CommonOptions>(check, (client, { json }, [name = '']) => checkMachine(client, name, json ?? false));
 
   const watch = withConnection(vm.command('watch'))
     .description('what happens on one machine or on all, as it happens')

@@ -2,6 +2,7 @@
 // to the intake, and looks after each operation that a word or the time concerns.
 
 import { codeOf, Failure } from '../../protocol/failure.ts';
+import type { UpFrame } from '../../protocol/session.ts';
 import { appendEvent } from '../store/events.ts';
 import { change, openOperations, operationsUnderWatch } from '../store/operations.ts';
 import { flagVm, updateVm } from '../store/vms.ts';
@@ -11,11 +12,16 @@ import { Dispatcher, nudge } from './dispatcher.ts';
 import { shakeHands } from './handshake.ts';
 import { Intake } from './intake.ts';
 import type { GatewayParts } from './parts.ts';
+import { Preflights } from './preflights.ts';
 import { Switchboard } from './switchboard.ts';
 import { Watch } from './watch.ts';
 
+/** What changes nothing about any operation. */
+const SMALL_TALK: readonly UpFrame['t'][] = ['heartbeat', 'facts', 'preflight', 'no_preflight'];
+
 export class Gateway {
   readonly switchboard = new Switchboard();
+  readonly preflights: Preflights;
   readonly #parts: GatewayParts;
   readonly #dispatcher: Dispatcher;
   readonly #intake: Intake;
@@ -27,7 +33,8 @@ export class Gateway {
   constructor(parts: GatewayParts) {
     this.#parts = parts;
     this.#dispatcher = new Dispatcher(parts, this.switchboard);
-    this.#intake = new Intake(parts);
+    this.preflights = new Preflights(parts, this.switchboard);
+    this.#intake = new Intake(parts, this.preflights);
     this.#watch = new Watch(parts, this.switchboard, this.#dispatcher);
   }
 
@@ -82,7 +89,7 @@ export class Gateway {
       for (let frame = await socket.next(); frame; frame = await socket.next()) {
         await session.allowance();
         await this.#intake.take(session, frame);
-        if (frame.t !== 'heartbeat' && frame.t !== 'facts') this.nudge(session.vm.id);
+        if (!SMALL_TALK.includes(frame.t)) this.nudge(session.vm.id);
       }
       if (socket.refusal) throw socket.refusal;
     } finally {
@@ -108,6 +115,7 @@ export class Gateway {
 
   async #leave(session: AgentSession): Promise<void> {
     const { vm } = session;
+    this.preflights.left(session);
     // A session that was replaced says nothing: the machine is online through the newer one.
     if (!this.switchboard.leave(session)) return;
     const at = this.#parts.nowMs();

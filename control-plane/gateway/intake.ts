@@ -18,13 +18,16 @@ import type { Write } from '../store/store.ts';
 import { updateVm } from '../store/vms.ts';
 import type { AgentSession } from './agent-session.ts';
 import type { GatewayParts } from './parts.ts';
+import type { Preflights } from './preflights.ts';
 import { bringRoots } from './roots.ts';
 
 export class Intake {
   readonly #parts: GatewayParts;
+  readonly #preflights: Preflights;
 
-  constructor(parts: GatewayParts) {
+  constructor(parts: GatewayParts, preflights: Preflights) {
     this.#parts = parts;
+    this.#preflights = preflights;
   }
 
   /** Takes one frame; throws the code of a signed word that does not hold, which ends the connection. */
@@ -40,6 +43,10 @@ export class Intake {
         return this.#synced(session, frame.open);
       case 'facts':
         return this.#facts(session, frame.facts);
+      case 'preflight':
+        return this.#preflights.answered(session, frame.token);
+      case 'no_preflight':
+        return this.#preflights.notAnswered(session, frame.nonce, frame.code);
       case 'heartbeat':
         return;
       default:

@@ -40,6 +40,14 @@ CREATE TABLE api_keys (
   sha256 TEXT PRIMARY KEY, operator TEXT NOT NULL REFERENCES operators (name), created_at INTEGER NOT NULL) STRICT;
 `,
   },
+  {
+    version: 2,
+    sql: `
+CREATE TABLE preflights (
+  vm TEXT PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE, at INTEGER NOT NULL, operator TEXT NOT NULL, token TEXT,
+  code TEXT) STRICT;
+`,
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;

@@ -76,6 +76,8 @@ export type Tables = {
   receipts: ReceiptTable;
   events: EventTable;
   join_tokens: JoinTokenTable;
+  /** The newest of each machine. */
+  preflights: { vm: string; at: number; operator: string; token: string | null; code: string | null };
   /** Nonces that agents drew, so that none is taken twice. */
   nonces: { nonce: string; at: number };
   operators: { name: string; created_at: number };

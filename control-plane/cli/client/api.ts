@@ -18,6 +18,7 @@ import {
   vmView,
   whoamiView,
 } from '../../api/schemas.ts';
+import { preflightView } from '../../api/schemas-preflight.ts';
 import { readEvents } from './events.ts';
 import { type Connection, exchange, stream } from './http.ts';
 
@@ -49,6 +50,7 @@ export function connectApi(connection: Connection) {
     whoami: () => get(whoamiView, '/v1/whoami'),
     vms: () => vmPages((path) => get(vmList, path)),
     vm: (vm: string) => get(vmView, `/v1/vms/${encodeURIComponent(vm)}`),
+    askPreflight: (vm: string) => post(preflightView, `/v1/vms/${encodeURIComponent(vm)}/preflight`, {}),
     operations: (filter: OperationFilter) => get(operationList, `/v1/operations${query(filter)}`),
     operation: (op: string, signal?: AbortSignal) => get(operationView, operationPath(op), signal),
     createOperation: (body: OperationRequest) => post(operationView, '/v1/operations', body),

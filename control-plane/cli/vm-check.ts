@@ -1,0 +1,72 @@
+// `latchkey vm check`: asks a machine whether it can be reset now, verifies the executor's own signed answer, and says in
+// plain words what stands in the way. What the control plane itself says of the answer is not shown.
+
+import { Failure } from '../../protocol/failure.ts';
+import { thumbprint } from '../../protocol/keys.ts';
+import { canReset, checkText, type Preflight, readPreflight, type WireCheck } from '../../protocol/preflight.ts';
+import { onlyKey, verifyToken } from '../../protocol/token.ts';
+import type { VmView } from '../api/schemas.ts';
+import type { PreflightView } from '../api/schemas-preflight.ts';
+import type { Client } from './client/client.ts';
+import { meetAgent } from './client/known-agents.ts';
+import { EXIT } from './exit-codes.ts';
+import { codeWithHint, paint, printable, writeJson, writeLine } from './view/text.ts';
+
+/** The exit code: 0 where nothing that was looked at would refuse a reset, else 3. */
+export async function checkMachine({ api, stateFolder, now }: Client, name: string, json: boolean): Promise<number> {
+  const vm = await api.vm(name);
+  await meetAgent(stateFolder, { agent: vm.agent, vm: vm.id, ek: vm.ek }, now());
+  const view = await api.askPreflight(vm.id);
+  const said = await readAnswer(vm, view);
+  const can = said ? canReset(said.checks) : { account: false, vnc: false };
+  if (json) writeJson(checkJson(vm, view, said));
+  else for (const line of checkLines(vm, view, said)) writeLine(line);
+  return can.account && can.vnc ? EXIT.done : EXIT.refused;
+}
+
+/** The answer as its executor signed it; `null` where the agent gave none. */
+async function readAnswer(vm: VmView, { token }: PreflightView): Promise<Preflight | null> {
+  if (token === null) return null;
+  const key = onlyKey(await thumbprint(vm.ek), vm.ek);
+  const said = readPreflight((await verifyToken(token, 'lk-preflight+jws', key)).payload);
+  if (said.agent !== vm.agent) throw new Failure('AUD_MISMATCH', { vm: vm.name });
+  return said;
+}
+
+function checkJson(vm: VmView, { at, code }: PreflightView, said: Preflight | null): object {
+  const checks = (said?.checks ?? []).map((check) => ({ ...check, ...checkText(check) }));
+  const can = said ? canReset(said.checks) : { account: false, vnc: false };
+  return { event: 'check', vm: vm.name, at, code, can, checks, leftOut: said?.left_out ?? 0 };
+}
+
+export function checkLines(vm: Pick<VmView, 'name'>, view: PreflightView, said: Preflight | null): string[] {
+  const name = printable(vm.name);
+  if (!said) {
+    return [`${paint('red', '✖')} ${name} cannot be reset now: its agent could not look.`, `  ${whyNot(view.code)}`];
+  }
+  const { account, vnc } = canReset(said.checks);
+  const headline = account
+    ? vnc
+      ? `${paint('green', '✔')} ${name} can be reset now.`
+      : `${paint('yellow', '!')} The account’s password on ${name} can be reset now; the VNC password cannot.`
+    : `${paint('red', '✖')} ${name} cannot be reset now.`;
+  const left = said.left_out > 0 ? [`  and ${said.left_out} more that did not fit into the answer`] : [];
+  return [headline, ...said.checks.map(checkLine), ...left];
+}
+
+const whyNot = (code: string | null) => (code === null ? '' : codeWithHint(code));
+
+const marks = {
+  ok: ['green', 'ok     '],
+  warning: ['yellow', 'warning'],
+  refused: ['red', 'refused'],
+  unknown: ['yellow', 'unknown'],
+} as const;
+
+function checkLine(check: WireCheck): string {
+  const { title, sentence, hint } = checkText(check);
+  const [color, word] = marks[check.verdict];
+  const { code, verdict } = check;
+  const why = verdict === 'ok' ? sentence : [code, sentence, hint].filter(Boolean).join(' ');
+  return `  ${paint(color, word)}  ${printable(title)}${why === '' ? '' : ` — ${printable(why)}`}`;
+}
