@@ -4,7 +4,7 @@
 import type { AgentState } from '../../protocol/lifecycle.ts';
 import type { Verified } from '../../protocol/receipt.ts';
 
-/** Keyed hashes of all account entries, by name. */
+/** Keyed hashes of account entries, by name. */
 export type AccountsEvidence = Readonly<Record<string, string>>;
 
 /** A receipt as stored: `token` is what the link sends until the control plane acknowledges `n`. */

@@ -3,7 +3,7 @@
 
 import { Failure } from '../../protocol/failure.ts';
 import { environmentFault } from '../core/environment.ts';
-import { type Ledger, openOperation } from '../core/ledger.ts';
+import { type Ledger, openOperation, type Work } from '../core/ledger.ts';
 import type { Tried } from '../core/trouble.ts';
 import type { Account } from '../ports/accounts.ts';
 import type { VncServer } from '../ports/vnc.ts';
@@ -38,6 +38,15 @@ export async function chooseAccount(
   if (account.state === 'expired') throw new Failure('ACCOUNT_EXPIRED', { account: account.name });
   if (account.state === 'locked' && !asked.unlock) throw new Failure('ACCOUNT_LOCKED', { account: account.name });
   return account;
+}
+
+/** After a grace period: throws the code by which the machine would now refuse what it accepted then. */
+export async function demandUnchanged(
+  parts: Pick<ExecutorParts, 'accounts' | 'environment' | 'policy'>,
+  { account }: Work,
+): Promise<void> {
+  await demandNormalEnvironment(parts);
+  if (account) await chooseAccount(parts, account);
 }
 
 export type AskedVnc = Readonly<{

@@ -10,7 +10,7 @@ import { sealSecret } from '../../protocol/seal.ts';
 import type { Secret } from '../../protocol/secret.ts';
 import { environmentFault } from '../core/environment.ts';
 import { changedEntries, filesChanged, sourcesUnchanged } from '../core/evidence.ts';
-import type { FileEvidence, Operation, StoredReceipt } from '../core/ledger.ts';
+import type { AccountsEvidence, FileEvidence, Operation, StoredReceipt } from '../core/ledger.ts';
 import { endOfInspection, endOfProof, type Step } from '../core/steps.ts';
 import { reasonOf, type Trouble } from '../core/trouble.ts';
 import type { Account } from '../ports/accounts.ts';
@@ -30,7 +30,7 @@ export type Bench = Readonly<{
 }>;
 
 type End = Extract<Step, { do: 'end' }>;
-const end = (state: End['state'], code: End['code'], details: Failure['details'] = {}): End => ({
+export const end = (state: End['state'], code: End['code'], details: Failure['details'] = {}): End => ({
   do: 'end',
   state,
   code,
@@ -70,7 +70,8 @@ export async function setAccount({ parts, recorder, op, holding }: Bench): Promi
   const account = { name, uid, state: 'active' } as const;
   const before = await tryTo(() => accounts.fingerprint());
   if ('code' in before) return end('FAILED', before.code, before.details);
-  await recorder.append({ kind: 'begin', op, effect: 'account', before: before.value });
+  // Of the account alone: a machine may have more of them than a record has room for.
+  await recorder.append({ kind: 'begin', op, effect: 'account', before: only(before.value, name) });
   mark('begun');
   const set = await tryTo(() => accounts.setPassword(account, secret));
   if ('code' in set) parts.log.warn({ op, code: set.code, details: set.details }, 'the password program failed');
@@ -99,6 +100,10 @@ export async function setAccount({ parts, recorder, op, holding }: Bench): Promi
   // After the outcome is durable: whether it succeeds is told by what still keeps the owner out at the end.
   if (work.account.unlock) await tryTo(() => accounts.clearLockout(account));
   return receipt;
+}
+
+function only(entries: AccountsEvidence, name: string): AccountsEvidence {
+  return Object.fromEntries(Object.entries(entries).filter(([found]) => found === name));
 }
 
 /** Why the new password is not proven; `null` where it is. A checker that cannot tell has proven nothing. */
@@ -241,7 +246,7 @@ export async function inspect({ parts, recorder, op, boot }: Bench): Promise<End
   if (begun?.effect === 'account') {
     const name = work?.account?.name ?? '';
     const now = await tryTo(() => parts.accounts.fingerprint());
-    const changed = 'code' in now || changedEntries(begun.before, now.value).includes(name);
+    const changed = 'code' in now || changedEntries(only(begun.before, name), only(now.value, name)).length > 0;
     return endOfInspection('account', changed, true) as End;
   }
   const server = work?.vnc?.server;

@@ -5,8 +5,10 @@ import type { ReceiptDetail } from '../../protocol/receipt.ts';
 import type { StoredReceipt } from '../core/ledger.ts';
 import { nextStep, type Step } from '../core/steps.ts';
 import { cancelRequested } from './cancel.ts';
+import { demandUnchanged, tryTo } from './conditions.ts';
 import {
   type Bench,
+  end,
   generate,
   inspect,
   obstaclesAtEnd,
@@ -80,12 +82,12 @@ async function take(step: Step, bench: Bench, tell: (receipt: StoredReceipt) => 
   }
 }
 
-/** The grace period: people are warned, nothing is changed, and a cancel ends it. */
+/** The grace period: people are warned, nothing is changed, and a cancel ends it, or a machine that became another one. */
 async function wait(
   { parts, recorder, op }: Bench,
   graceS: number,
   tell: (receipt: StoredReceipt) => void,
-): Promise<undefined> {
+): Promise<Outcome> {
   tell(await recorder.state(op, { state: 'WAITING', code: null, detail: { grace_s: graceS } }, {}));
   await parts.power.warn(`The system restarts in ${graceS} seconds: its administrator's password is being reset.`);
   const untilMs = parts.clock.monotonicMs() + graceS * 1000;
@@ -93,7 +95,9 @@ async function wait(
     if (await cancelRequested(parts, recorder.operation(op))) return undefined;
     await parts.clock.sleep(Math.min(CANCEL_POLL_MS, untilMs - parts.clock.monotonicMs()));
   }
-  return undefined;
+  const { work } = recorder.operation(op);
+  const changed = work && (await tryTo(() => demandUnchanged(parts, work)));
+  return changed && 'code' in changed ? end('FAILED', changed.code, changed.details) : undefined;
 }
 
 async function finish(
