@@ -291,6 +291,15 @@ const table = {
     'The two ends of the connection do not see the same TLS session.',
     'Something between agent and gateway ends TLS: let agents reach the gateway itself, or publish a root without channel binding.',
   ),
+  ACCOUNT_HASH_SHORT: warning(
+    'The guest keeps this password by an old method (DES) that reads 8 characters.',
+    'Set ENCRYPT_METHOD to YESCRYPT or SHA512 in /etc/login.defs; then reset again.',
+  ),
+  NOLOGIN_FILE: warning('The file /etc/nologin keeps everybody but root out.', 'Remove it once people shall sign in.'),
+  PAM_NO_PASSWORD: warning(
+    'Signing in to this guest does not ask for the local password.',
+    'Look at the auth lines of /etc/pam.d/login and /etc/pam.d/sshd.',
+  ),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

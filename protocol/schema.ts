@@ -52,8 +52,11 @@ export const agentId = id('agt');
 export const vmId = id('vm');
 export const installationId = id('ins');
 export const projectName = text(/^[a-z][a-z0-9-]{0,62}$/);
-/** Names of local accounts on Linux (useradd(8)): no colon, blank, slash, leading dash, dot or digit. */
-export const accountName = text(/^[a-z_][a-z0-9_-]{0,31}$/);
+/**
+ * Names of local accounts as systems let people make them (useradd(8)): no colon, blank or slash, no dash or dot in front, and
+ * not a number, which programs would take for a uid.
+ */
+export const accountName = text(/^(?![0-9]+$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}[A-Za-z0-9_.$-]?$/);
 export const operatorName = text(/^[a-z][a-z0-9._-]{0,62}$/);
 /** `tigervnc:5901`: the kind of server and its port. */
 export const vncServerId = text(/^[a-z0-9]{1,20}:[0-9]{1,5}$/);

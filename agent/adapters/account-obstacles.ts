@@ -1,12 +1,13 @@
 // What would keep an account's owner out although its password is right, as far as files of the machine tell: its shell, an
-// end to come, pam_faillock, sshd. Looks only; the one thing it can take away is a tally of wrong passwords.
+// end to come, the hash, pam_faillock, nologin(5), PAM, sshd. Looks only; the one thing it can take away is a tally of wrong passwords.
 
 import { spawn } from 'node:child_process';
 import { accessSync, constants, existsSync, globSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Account, AccountObstacle } from '../ports/accounts.ts';
-import { endsWithin, parsePasswd } from './account-database.ts';
+import { endsWithin, parsePasswd, readsEightCharacters } from './account-database.ts';
 import { type FaillockSettings, faillockSettings, isBlocked } from './faillock.ts';
+import { asksForLocalPassword } from './pam-stack.ts';
 import { readSshdConfig, sshObstacles } from './sshd-config.ts';
 
 /** An end that is nearer than this is worth a word. */
@@ -18,23 +19,37 @@ const RESET_TIMEOUT_MS = 5_000;
 /** In the order in which they are looked for: the administrator's folder comes before the vendor's. */
 const SSHD_CONFIGS = ['/etc/ssh/sshd_config', '/usr/etc/ssh/sshd_config'];
 const PAM_FOLDERS = ['/etc/pam.d', '/usr/lib/pam.d'];
+/** Where people sign in with a password, as far as the services are the same on every system. */
+const PAM_SERVICES = ['login', 'sshd'];
+/** Stays over a reboot; the one in /run belongs to a boot or a shutdown. */
+const NOLOGIN = '/etc/nologin';
 const FAILLOCK_CONF = '/etc/security/faillock.conf';
 const FAILLOCK_PROGRAMS = ['/usr/sbin/faillock', '/sbin/faillock', '/usr/bin/faillock'];
 
 export type ObstacleSources = Readonly<{ passwd: string; shadow: string; today: number; nowS: number }>;
 
 export function findObstacles({ name, uid }: Account, sources: ObstacleSources): readonly AccountObstacle[] {
-  const shell = parsePasswd(sources.passwd).find((entry) => entry.name === name)?.shell ?? '';
+  const entry = parsePasswd(sources.passwd).find((found) => found.name === name);
+  if (entry === undefined) return [];
   const config = SSHD_CONFIGS.find((path) => existsSync(path));
   const settings = config === undefined ? null : readSshdConfig(sshdFiles, config);
   return [
-    ...(shellAdmits(shell) ? [] : (['ACCOUNT_SHELL_NOLOGIN'] as const)),
-    ...(endsWithin(sources.shadow, name, sources.today, NOTICE_DAYS) ? (['EXPIRY_AHEAD'] as const) : []),
+    ...(shellAdmits(entry.shell) ? [] : (['ACCOUNT_SHELL_NOLOGIN'] as const)),
+    ...(endsWithin(entry, sources.shadow, sources.today, NOTICE_DAYS) ? (['EXPIRY_AHEAD'] as const) : []),
     ...(tallies(name).some(([tally, rule]) => isBlocked(tally, rule, uid, sources.nowS))
       ? (['FAILLOCK_ACTIVE'] as const)
       : []),
+    ...(readsEightCharacters(entry, sources.shadow) ? (['ACCOUNT_HASH_SHORT'] as const) : []),
+    ...(uid !== 0 && existsSync(NOLOGIN) ? (['NOLOGIN_FILE'] as const) : []),
+    ...(pamAdmits() ? [] : (['PAM_NO_PASSWORD'] as const)),
     ...(settings === null ? [] : sshObstacles(settings, uid)),
   ];
+}
+
+/** Whether a service is left at which the local password is asked for, or none says anything of it. */
+function pamAdmits(): boolean {
+  const answers = PAM_SERVICES.map((service) => asksForLocalPassword(service));
+  return answers.includes(true) || !answers.includes(false);
 }
 
 /** An empty field means /bin/sh (passwd(5)). */

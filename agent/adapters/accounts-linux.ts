@@ -1,13 +1,14 @@
 // Accounts of a Linux system: read from passwd(5) and shadow(5), changed by passwd(1), proven by unix_chkpwd(8). Never
 // edits the account database itself, never falls back to a way around the system's policy, and never asks a directory.
 
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Failure } from '../../protocol/failure.ts';
+import { codeOf, Failure } from '../../protocol/failure.ts';
 import { PASSWD_TIMEOUT_MS } from '../../protocol/limits.ts';
+import { accountName } from '../../protocol/schema.ts';
 import type { Account, Accounts } from '../ports/accounts.ts';
-import { accountState, fingerprintOf, type PasswdEntry, parsePasswd } from './account-database.ts';
+import { accountState, fingerprintOf, isShadowed, type PasswdEntry, parsePasswd } from './account-database.ts';
 import { clearTallies, findObstacles } from './account-obstacles.ts';
 import { accountUsable, type ChkpwdOptions, passwordOpens } from './chkpwd.ts';
 import { syncPath } from './durable.ts';
@@ -16,8 +17,6 @@ import type { PasswdReason } from './passwd-dialogue.ts';
 import { runPasswd } from './passwd-program.ts';
 import { isLocked } from './proc.ts';
 
-/** Names that a command may carry; nothing else reaches an argument. */
-const NAME = /^[a-z_][a-z0-9_-]{0,31}$/;
 const MS_PER_DAY = 86_400_000;
 /** The checker waits about two seconds after a wrong password (pam_unix's delay). */
 const CHECK_TIMEOUT_MS = 15_000;
@@ -56,18 +55,20 @@ export function accountsLinux(options: AccountsLinuxOptions): Accounts {
   const today = options.today ?? (() => Math.floor(Date.now() / MS_PER_DAY));
   const checker: ChkpwdOptions = { programs: paths.checkPrograms, timeoutMs: CHECK_TIMEOUT_MS };
   const fingerprint = (): Record<string, string> =>
-    fingerprintOf(readDatabase(paths.passwd), readDatabase(paths.shadow), options.macKey);
+    fingerprintOf(readDatabase(paths.passwd), readShadow(paths.shadow), options.macKey);
   const runOptions = {
     programs: paths.passwdPrograms,
     timeoutMs: options.passwdTimeoutMs ?? PASSWD_TIMEOUT_MS,
-    isHeldUp: (pid: number) => isDatabaseLocked(paths, pid),
+    isHeldUp: (pid: number) => isLockHeld(paths, pid),
   };
 
   return {
     async resolve(name) {
       const entries = parsePasswd(readDatabase(paths.passwd));
-      const { uid, name: found } = findAccount(entries, name, options.administrator);
-      return { name: found, uid, state: accountState(readDatabase(paths.shadow), found, today()) };
+      const entry = findAccount(entries, name, options.administrator);
+      // Where the hash stands in the first file, there may be no other one.
+      const shadow = isShadowed(entry) ? readDatabase(paths.shadow) : '';
+      return { name: entry.name, uid: entry.uid, state: accountState(entry, shadow, today()) };
     },
 
     fingerprint: async () => fingerprint(),
@@ -93,11 +94,11 @@ export function accountsLinux(options: AccountsLinuxOptions): Accounts {
 
     async obstacles(account) {
       try {
-        const [passwd, shadow] = [readDatabase(paths.passwd), readDatabase(paths.shadow)];
+        const [passwd, shadow] = [readDatabase(paths.passwd), readShadow(paths.shadow)];
         return findObstacles(account, { passwd, shadow, today: today(), nowS: Math.floor(Date.now() / 1000) });
       } catch (error) {
         // A file that cannot be read tells nothing; anything but the system's own error is a defect.
-        if (errnoOf(error) === undefined) throw error;
+        if (errnoOf(error) === undefined && codeOf(error) !== 'VERIFY_FAILED') throw error;
         return [];
       }
     },
@@ -118,6 +119,11 @@ function readDatabase(path: string): string {
   }
 }
 
+/** A machine may keep every hash in the first file and have no second one. */
+function readShadow(path: string): string {
+  return existsSync(path) ? readDatabase(path) : '';
+}
+
 function findAccount(entries: readonly PasswdEntry[], name: string | null, administrator?: string): PasswdEntry {
   const wanted = name ?? administrator;
   const found =
@@ -134,13 +140,21 @@ function findAccount(entries: readonly PasswdEntry[], name: string | null, admin
 }
 
 function assertName(name: string): void {
-  if (!NAME.test(name)) throw new Failure('ACCOUNT_NOT_FOUND', { account: null });
+  // Names that a command may carry; nothing else reaches an argument.
+  if (!accountName.safeParse(name).success) throw new Failure('ACCOUNT_NOT_FOUND', { account: null, reason: 'name' });
+}
+
+/** The files of the database that there are, wherever a link leads, and their folders. */
+function databasePaths(paths: AccountsLinuxPaths): readonly string[] {
+  const files = [paths.shadow, paths.passwd].filter((path) => existsSync(path));
+  const real = files.map((path) => realpathSync(path));
+  return [...new Set([...real, ...real.map((path) => dirname(path)), dirname(paths.passwd)])];
 }
 
 /** Asks the kernel, which answers EROFS to root as well, before the secret is given to anyone. */
 export function assertWritable(paths: AccountsLinuxPaths): void {
   try {
-    for (const path of [paths.shadow, dirname(paths.shadow)]) accessSync(path, constants.W_OK);
+    for (const path of databasePaths(paths)) accessSync(path, constants.W_OK);
   } catch (error) {
     throw storageFailure(error) ?? new Failure('PASSWD_FAILED', { reason: 'permission' }, error);
   }
@@ -149,7 +163,7 @@ export function assertWritable(paths: AccountsLinuxPaths): void {
 /** pam_unix renames the new file into place and syncs no folder: without this a power cut brings the old password back. */
 async function syncDatabase(paths: AccountsLinuxPaths): Promise<void> {
   try {
-    for (const path of [paths.shadow, paths.passwd, dirname(paths.shadow)]) await syncPath(path);
+    for (const path of databasePaths(paths)) await syncPath(path);
   } catch (error) {
     throw new Failure('VERIFY_FAILED', { reason: 'sync', errno: errnoOf(error) ?? null }, error);
   }
@@ -169,10 +183,16 @@ async function judgeFailure(
     if (reason === 'echoed') throw new Failure('VERIFY_FAILED', details);
     return;
   }
-  if (reason === 'lock') throw new Failure('SHADOW_LOCKED', details);
-  if (reason === 'token' && (await isDiskFull(dirname(paths.shadow))))
-    throw new Failure('DISK_FULL', { ...details, reason: 'full' });
-  throw new Failure('PASSWD_FAILED', details);
+  const cause = await causeOf(reason, paths);
+  throw new Failure(cause === 'lock' ? 'SHADOW_LOCKED' : 'PASSWD_FAILED', { ...details, reason: cause });
+}
+
+/** The program's own words name what it could not do; the machine may tell why. */
+async function causeOf(reason: PasswdReason, paths: AccountsLinuxPaths): Promise<PasswdReason | 'full'> {
+  if (reason !== 'token' && reason !== 'lock_unusable') return reason;
+  if (await isDiskFull(dirname(paths.shadow))) return 'full';
+  // It says the same of a lock that somebody holds and of one that it may not take.
+  return reason === 'lock_unusable' && isDatabaseLocked(paths) ? 'lock' : reason;
 }
 
 async function isDiskFull(folder: string): Promise<boolean> {
@@ -186,7 +206,12 @@ export async function freeBytes(folder: string): Promise<number> {
   return files > 0 && ffree === 0 ? 0 : bfree * bsize;
 }
 
-export function isDatabaseLocked(paths: AccountsLinuxPaths, exceptPid: number): boolean {
+/** By a record lock on the one file (lckpwdf(3)), or by the files that programs without it make beside each other's. */
+function isDatabaseLocked(paths: AccountsLinuxPaths): boolean {
+  return isLockHeld(paths) || [paths.passwd, paths.shadow].some((path) => existsSync(`${path}.lock`));
+}
+
+export function isLockHeld(paths: AccountsLinuxPaths, exceptPid?: number): boolean {
   try {
     return isLocked(readFileSync(paths.locks, 'utf8'), statSync(paths.lock).ino, exceptPid);
   } catch {

@@ -5,7 +5,7 @@ import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { codeOf } from '../../protocol/failure.ts';
 import type { Inspection, SandboxFacts, StorageFacts, Writable } from '../ports/inspection.ts';
-import { type AccountsLinuxPaths, assertWritable, freeBytes, isDatabaseLocked, systemPaths } from './accounts-linux.ts';
+import { type AccountsLinuxPaths, assertWritable, freeBytes, isLockHeld, systemPaths } from './accounts-linux.ts';
 import { errnoOf, storageFailure } from './errno.ts';
 import { readPam } from './pam-stack.ts';
 import { terminalOpens } from './passwd-program.ts';
@@ -31,7 +31,7 @@ export function inspectionLinux({ state, accounts }: InspectionLinuxOptions): In
         storageAt({ place: state, holds: 'journal' }, () => folderWritable(nearest(state))),
         storageAt({ place: dirname(paths.shadow), holds: 'accounts' }, () => databaseWritable(paths)),
       ]),
-    databaseHeld: async () => isDatabaseLocked(paths, process.pid),
+    databaseHeld: async () => isLockHeld(paths),
     sandbox: async () => readSandbox(readFileSync('/proc/self/status', 'utf8'), existsSync(SYSTEMD)),
     wallS: () => Math.floor(Date.now() / 1000),
   };

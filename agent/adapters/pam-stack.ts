@@ -1,5 +1,5 @@
-// Reads which modules of PAM the password program goes through (pam.d(5)), and whether they are there. Looks at files
-// alone; never loads a module and never asks PAM anything.
+// Reads which modules of PAM the password program and signing in go through (pam.d(5)), and whether they are there. Looks at
+// files alone; never loads a module and never asks PAM anything.
 
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,15 +23,11 @@ type Rule = Readonly<{ demanded: boolean; module: string; quiet: boolean }>;
 
 /** `null` where the system has no rules of PAM at all. `root`: the tree to look at; `/` but for tests. */
 export function readPam(service: string, root = '/'): PamFacts | null {
-  const folders = RULE_FOLDERS.map((folder) => join(root, folder)).filter((folder) => existsSync(folder));
-  if (folders.length === 0) return null;
-  const read = (name: string): string | undefined => {
-    const path = folders.map((folder) => join(folder, name)).find((candidate) => existsSync(candidate));
-    return path === undefined ? undefined : readFileSync(path, 'utf8');
-  };
+  const read = readerOf(root);
+  if (read === null) return null;
   // A service without a rule for passwords goes by those of `other`.
   for (const name of [service, 'other']) {
-    const rules = passwordRules(name, read);
+    const rules = rulesOf('password', name, read);
     if (rules.length > 0) return { service: name, ...judged(rules, root) };
   }
   return { service: null, denies: false, missing: [], unclear: false };
@@ -52,16 +48,35 @@ function judged(rules: readonly Rule[], root: string): Omit<PamFacts, 'service'>
   };
 }
 
-/** The rules for passwords of one service, those that it includes in their places. */
-function passwordRules(service: string, read: (name: string) => string | undefined, depth = 0): readonly Rule[] {
+/** Whether signing in at the service compares with the machine's own hashes; `null` for a service without a file. */
+export function asksForLocalPassword(service: string, root = '/'): boolean | null {
+  const read = readerOf(root);
+  if (read === null || read(service) === undefined) return null;
+  return rulesOf('auth', service, read).some(({ module }) => /(^|\/)pam_(unix|unix2|unix_auth|tcb)\.so$/.test(module));
+}
+
+type Reader = (name: string) => string | undefined;
+
+/** The text of a service's file; `null` where the system has no rules of PAM at all. */
+function readerOf(root: string): Reader | null {
+  const folders = RULE_FOLDERS.map((folder) => join(root, folder)).filter((folder) => existsSync(folder));
+  if (folders.length === 0) return null;
+  return (name) => {
+    const path = folders.map((folder) => join(folder, name)).find((candidate) => existsSync(candidate));
+    return path === undefined ? undefined : readFileSync(path, 'utf8');
+  };
+}
+
+/** The rules of one kind of one service, those that it includes in their places. */
+function rulesOf(kind: 'password' | 'auth', service: string, read: Reader, depth = 0): readonly Rule[] {
   const text = depth > INCLUDES_MAX ? undefined : read(service);
   return rulesIn(text ?? '').flatMap((words) => {
-    const [kind = '', control = '', module = ''] = words;
-    if (kind === '@include') return passwordRules(control, read, depth + 1);
-    if (kind.replace(/^-/, '').toLowerCase() !== 'password') return [];
-    if (['include', 'substack'].includes(control)) return passwordRules(module, read, depth + 1);
+    const [type = '', control = '', module = ''] = words;
+    if (type === '@include') return rulesOf(kind, control, read, depth + 1);
+    if (type.replace(/^-/, '').toLowerCase() !== kind) return [];
+    if (['include', 'substack'].includes(control)) return rulesOf(kind, module, read, depth + 1);
     return [
-      { demanded: isDemanded(control) || /(^|\/)pam_unix\.so$/.test(module), module, quiet: kind.startsWith('-') },
+      { demanded: isDemanded(control) || /(^|\/)pam_unix\.so$/.test(module), module, quiet: type.startsWith('-') },
     ];
   });
 }

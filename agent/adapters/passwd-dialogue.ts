@@ -11,7 +11,12 @@ export type PasswdReason =
   | 'no_account'
   | 'permission'
   | 'token'
+  /** Somebody holds the lock of the account database. */
   | 'lock'
+  /** The program cannot take that lock. */
+  | 'lock_unusable'
+  /** It ended well and never asked for the secret. */
+  | 'not_asked'
   | 'timeout'
   | 'no_terminal'
   | 'unknown';
@@ -71,9 +76,9 @@ export function answerDialogue(dialogue: Dialogue): Dialogue {
 
 /** The reason in the program's own words (LC_ALL=C), for a program that ended without success or asked again. */
 export function refusalReason(words: string): PasswdReason {
-  // A busybox that was built without the password program says so.
-  if (/applet not found/i.test(words)) return 'missing';
-  if (/lock busy|cannot lock|lock password file|try again later/i.test(words)) return 'lock';
+  // A busybox that was built without the password program says so, and the terminal of one that cannot be executed.
+  if (/applet not found|execvp\(3\) failed\.: (?!permission)/i.test(words)) return 'missing';
+  if (/lock busy|cannot lock|lock password file|try again later/i.test(words)) return 'lock_unusable';
   if (/already (?:been )?used|previously used|remember|reused/i.test(words)) return 'history';
   if (
     /permission denied|may not (?:be changed|view)|not permitted|not authorized|denying access|root privileg/i.test(

@@ -122,9 +122,10 @@ function talk(terminal: IPty, secret: Uint8Array, options: PasswdOptions): Promi
       const words = dialogue.tail.toString('latin1');
       dialogue.tail.fill(0);
       if (stopped !== undefined) return resolve({ reason: stopped });
+      const succeeded = exitCode === 0 && !signal;
+      if (succeeded && dialogue.answered === 2) return resolve('done');
       // A program that succeeds without having asked for the secret has done something else.
-      const done = exitCode === 0 && !signal && dialogue.answered === 2;
-      resolve(done ? 'done' : { reason: refusalReason(words) });
+      resolve({ reason: succeeded && dialogue.answered === 0 ? 'not_asked' : refusalReason(words) });
     });
   });
 }

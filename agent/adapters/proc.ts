@@ -106,7 +106,7 @@ export function parseStartTime(stat: string): string | undefined {
 }
 
 /** Whether the file with this inode is locked, in the text of /proc/locks; waiters (`->`) do not count, nor `exceptPid`. */
-export function isLocked(locks: string, inode: number, exceptPid: number): boolean {
+export function isLocked(locks: string, inode: number, exceptPid?: number): boolean {
   return locks.split('\n').some((row) => {
     const [, kind, , , pid, file] = row.trim().split(/\s+/);
     return kind !== '->' && Number(pid) !== exceptPid && file?.split(':')[2] === String(inode);

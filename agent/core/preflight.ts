@@ -140,7 +140,7 @@ export function judgeStorage({ place, holds, writable, freeBytes }: StorageFacts
   if (writable === 'readonly') return disk('refused', 'FS_READONLY', 'readonly');
   if (writable === 'denied')
     return disk('refused', holds === 'journal' ? 'JOURNAL_UNSAFE' : 'PASSWD_FAILED', 'permission');
-  if (freeBytes === 0) return disk('refused', 'DISK_FULL', 'full');
+  if (freeBytes === 0) return disk('refused', holds === 'journal' ? 'DISK_FULL' : 'PASSWD_FAILED', 'full');
   if (writable === null || freeBytes === null) return disk('unknown');
   return freeBytes < FREE_BYTES_LOW ? disk('warning', 'DISK_FULL', 'low') : disk('ok');
 }

@@ -10,7 +10,7 @@ import type { Secret } from '../../protocol/secret.ts';
  */
 export type AccountState = 'active' | 'no_password' | 'locked' | 'expired';
 
-/** What keeps an account's owner out although its password is right: a code that warns of it. */
+/** What keeps an account's owner out although its password is right, or makes that worth less: a code that warns of it. */
 export type AccountObstacle = Extract<
   Code,
   | 'SSH_PASSWORD_OFF'
@@ -19,6 +19,9 @@ export type AccountObstacle = Extract<
   | 'ACCOUNT_SHELL_NOLOGIN'
   | 'EXPIRY_AHEAD'
   | 'FAILLOCK_ACTIVE'
+  | 'ACCOUNT_HASH_SHORT'
+  | 'NOLOGIN_FILE'
+  | 'PAM_NO_PASSWORD'
 >;
 
 export type Account = Readonly<{ name: string; uid: number; state: AccountState }>;
@@ -39,8 +42,8 @@ export type AccountsFingerprint = Readonly<Record<string, string>>;
  *   names it as the administrator.
  * - `setPassword` runs the platform's own password program over a pseudo-terminal. The secret is written only after its
  *   prompt; it is never in argv, environment, a file or a log. It returns when the new entry is durable on disk
- *   (file and folder synced), and throws `PASSWD_FAILED`, `SHADOW_LOCKED`, `FS_READONLY` or `DISK_FULL`, each with
- *   a `reason`; all of them mean that the entry is as it was. A program that failed after it had changed the entry is a success:
+ *   (file and folder synced), and throws `PASSWD_FAILED`, `SHADOW_LOCKED` or `FS_READONLY`, each with a `reason`
+ *   (`full` where no space is left); all of them mean that the entry is as it was. A program that failed after it had changed the entry is a success:
  *   `accepts` proves what it is worth. What can be neither is `VERIFY_FAILED`. It brings a `locked` account back.
  * - Where the database cannot be read at all, `resolve` and `fingerprint` throw `VERIFY_FAILED`.
  * - `accepts` asks the platform's checker; `false` means that it said no, and any other trouble is `VERIFY_FAILED`.

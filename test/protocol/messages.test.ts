@@ -228,9 +228,12 @@ describe('the intent', () => {
 });
 
 describe('names and ids', () => {
-  test.each(['root', 'ada', '_apt', 'a', 'a-b_c', 'a'.repeat(32)])('account %j', (name) => {
-    expect(parseSchema(accountName, name)).toBe(name);
-  });
+  test.each(['root', 'ada', '_apt', 'a', 'a-b_c', 'a'.repeat(32), 'Admin', 'j.doe', 'vm1$', '3com', 'a--'])(
+    'account %j',
+    (name) => {
+      expect(parseSchema(accountName, name)).toBe(name);
+    },
+  );
   test.each(
     [
       '-R',
@@ -248,7 +251,7 @@ describe('names and ids', () => {
       'a b',
       ' a',
       'a\0',
-    ].concat(['', 'Root', 'é', 'a/b', 'a.b', 'a$', '1a', 'root\u200b', 'r\u043eot']),
+    ].concat(['', 'é', 'a/b', '.a', 'a$b', 'a@b', 'root\u200b', 'r\u043eot', 'root$$', '12$ ', '0x0 ']),
   )('82, 83 no account %j', (name) => expectRefused('SCHEMA_INVALID', () => parseSchema(accountName, name)));
 
   test.each([

@@ -8,6 +8,7 @@ const words: Readonly<Record<string, string>> = {
   policy: 'the guest’s password policy did not accept the password',
   history: 'the account had this password before, and the guest remembers',
   lock: 'another program holds the guest’s account database',
+  lock_unusable: 'the password program could not take the lock of the account database, which nobody holds',
   readonly: 'the guest’s file system is read-only',
   full: 'no space is left on the guest’s disk',
   missing: 'the guest has no working password program',
@@ -18,6 +19,7 @@ const words: Readonly<Record<string, string>> = {
   asks_current: 'the password program asked for the current password, which nobody has',
   echoed: 'the password program showed the password, which may now lie in a log of the guest',
   token: 'the guest’s PAM modules could not write the new password',
+  not_asked: 'the password program never asked for the new password',
   unknown: 'the password program said something that is not known here, and was given no more',
   // The proof.
   unchanged: 'the password program reported success and changed nothing',
@@ -28,6 +30,9 @@ const words: Readonly<Record<string, string>> = {
   checker_missing: 'the guest has no unix_chkpwd to prove it with',
   checker_unusable: 'the guest’s unix_chkpwd could not be started',
   checker_killed: 'the guest’s unix_chkpwd came to no end',
+  // The account.
+  name: 'the administrator’s name has characters that a command cannot carry',
+  database_unreadable: 'the guest’s account database cannot be read',
   uid: 'the account was made anew since it was looked at',
 };
 

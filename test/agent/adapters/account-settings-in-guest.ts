@@ -70,7 +70,7 @@ export function failToSignIn(name: string): void {
   }
 }
 
-function replaceFiles(texts: Readonly<Record<string, string>>): End {
+export function replaceFiles(texts: Readonly<Record<string, string>>): End {
   const before = Object.keys(texts).map((path) => [path, existsSync(path) ? readFileSync(path) : null] as const);
   for (const [path, text] of Object.entries(texts)) {
     mkdirSync(dirname(path), { recursive: true });

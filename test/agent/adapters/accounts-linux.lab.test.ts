@@ -2,10 +2,11 @@
 
 import { allAccountsRules } from '../contracts/account-cases.ts';
 import { describeInGuest } from '../contracts/guest-run.ts';
+import { linuxAccountRules } from './account-files-in-guest.ts';
 import { busybox, directory, pwquality } from './account-packages.ts';
 
 describeInGuest(
   'accounts',
-  allAccountsRules.map(({ title }) => title),
+  [...allAccountsRules, ...linuxAccountRules].map(({ title }) => title),
   { needs: [pwquality, directory, busybox] },
 );

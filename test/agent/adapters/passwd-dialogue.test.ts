@@ -100,8 +100,8 @@ describe('the talk with the password program', () => {
 
 describe('the program’s words become a reason', () => {
   it.each([
-    ['passwd: Authentication token lock busy', 'lock'],
-    ['passwd: Cannot lock /etc/passwd; try again later.', 'lock'],
+    ['passwd: Authentication token lock busy', 'lock_unusable'],
+    ['passwd: Cannot lock /etc/passwd; try again later.', 'lock_unusable'],
     ['Password has been already used. Choose another.', 'history'],
     ['BAD PASSWORD: The password fails the dictionary check', 'policy'],
     ['You must choose a longer password: too short', 'policy'],

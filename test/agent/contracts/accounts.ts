@@ -266,7 +266,7 @@ export const accountsRules: readonly Rule<AccountsSubject>[] = [
   },
   { title: 'a held account database is SHADOW_LOCKED', run: changesNothing('lock_held', 'SHADOW_LOCKED', 'lock') },
   { title: 'a read-only file system is FS_READONLY', run: changesNothing('read_only', 'FS_READONLY', 'readonly') },
-  { title: 'a full disk is DISK_FULL', run: changesNothing('full', 'DISK_FULL', 'full') },
+  { title: 'a full disk is told', run: changesNothing('full', 'PASSWD_FAILED', 'full') },
   {
     title: 'a password program that shows the secret has failed',
     run: changesNothing('program_echoes', 'PASSWD_FAILED', 'echoed'),

@@ -2,6 +2,7 @@
 // anywhere else: the rules change accounts.
 
 import { existsSync } from 'node:fs';
+import { linuxAccountRules } from '../adapters/account-files-in-guest.ts';
 import { accountsInGuest } from '../adapters/accounts-in-guest.ts';
 import { environmentInGuest, powerInGuest } from '../adapters/machine-in-guest.ts';
 import { vncInGuest } from '../adapters/vnc-in-guest.ts';
@@ -28,7 +29,7 @@ function runVncRules(stand: VncStand): Promise<void> {
 }
 
 const contracts: Readonly<Record<string, () => Promise<void>>> = {
-  accounts: () => runRules(allAccountsRules, accountsInGuest()),
+  accounts: () => runRules([...allAccountsRules, ...linuxAccountRules], accountsInGuest()),
   ...Object.fromEntries(Object.entries(vncStands).map(([name, stand]) => [name, () => runVncRules(stand)])),
   'vnc-together': () => runRules(togetherRules, null),
   power: () => runRules(powerRules, powerInGuest()),

@@ -173,7 +173,7 @@ describe('schema', () => {
       '1000',
       'a'.repeat(33),
       '',
-      'Root',
+      'r\u043eot',
       'toor\0',
     ]) {
       await refused('SCHEMA_INVALID', withIntent({ ...intent, account: { ...intent.account, name } }));

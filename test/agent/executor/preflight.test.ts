@@ -172,7 +172,7 @@ const causes: Readonly<Record<string, Cause>> = {
     },
   },
   'a full /etc': {
-    code: 'DISK_FULL',
+    code: 'PASSWD_FAILED',
     reason: 'full',
     breaks: ({ machine }) => {
       machine.diskTrouble = 'full';
@@ -354,7 +354,7 @@ describe('looking', () => {
     expect(said.left_out).toBeGreaterThan(0);
     expect(new Set(refusedBy(said).map((words) => words.split(' ')[0]))).toEqual(
       new Set([
-        ...['ROOT_EXPIRED', 'FS_READONLY', 'ENV_REFUSED', 'PASSWD_FAILED', 'DISK_FULL'],
+        ...['ROOT_EXPIRED', 'FS_READONLY', 'ENV_REFUSED', 'PASSWD_FAILED'],
         ...['VNC_AMBIGUOUS', 'VNC_FAILED', 'REBOOT_DENIED'],
       ]),
     );

@@ -53,7 +53,7 @@ describe('the account', () => {
   test.each([
     ['95', 'lock_held', 'SHADOW_LOCKED'],
     ['96', 'read_only', 'FS_READONLY'],
-    ['98', 'full', 'DISK_FULL'],
+    ['98', 'full', 'PASSWD_FAILED'],
   ] as const)('%s %s ends FAILED with %s, and nothing is changed', async (_, trouble, code) => {
     const guest = makeGuest();
     guest.machine.diskTrouble = trouble;

@@ -70,7 +70,7 @@ function resolve(machine: FakeMachine, name: string | null, administrator: strin
 function refuseInTrouble({ diskTrouble, programTrouble }: FakeMachine, account: string): void {
   if (diskTrouble === 'lock_held') throw new Failure('SHADOW_LOCKED', { account, reason: 'lock' });
   if (diskTrouble === 'read_only') throw new Failure('FS_READONLY', { reason: 'readonly' });
-  if (diskTrouble === 'full') throw new Failure('DISK_FULL', { reason: 'full' });
+  if (diskTrouble === 'full') throw new Failure('PASSWD_FAILED', { account, reason: 'full' });
   const reasons = {
     echoes: 'echoed',
     hangs: 'timeout',
