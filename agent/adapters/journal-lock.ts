@@ -9,7 +9,7 @@
 import { linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Failure } from '../../protocol/failure.ts';
-import { errnoOf } from './errno.ts';
+import { errnoOf, storageFailure } from './errno.ts';
 import { type Proc, procAt } from './proc.ts';
 
 const LOCK = /^writer\.([0-9]{1,15})$/;
@@ -34,8 +34,16 @@ export function lockWriter(options: LockOptions): () => void {
     throw new Failure('BUSY');
   }
   for (const lower of locks.slice(0, -1)) rmSync(join(folder, `writer.${lower}`), { force: true });
-  // Emptied, not removed: its number must stay taken.
-  return () => writeFileSync(path, '', { mode: 0o600 });
+  return () => letGo(path);
+}
+
+/** Emptied, not removed: its number must stay taken. On a disk that cannot be written the lock ends with this process. */
+function letGo(path: string): void {
+  try {
+    writeFileSync(path, '', { mode: 0o600 });
+  } catch (error) {
+    if (!storageFailure(error)) throw error;
+  }
 }
 
 function listLocks(folder: string): readonly number[] {
