@@ -82,7 +82,8 @@ function whileRebooting(operation: Operation, moment: Moment): Step {
   if (operation.rebootAskedIn !== moment.boot) return { do: 'prove_boot' };
   // Asked for in this very boot, by this process or by one that is gone: it either comes or was swallowed.
   if (!moment.rebootSwallowed) return { do: 'await_reboot' };
-  if (moment.cancelled) return { do: 'end', state: 'PARTIAL', code: 'REBOOT_CANCELLED' };
+  // It was asked for and may come late all the same: only asking again is what a cancel can stop.
+  if (moment.cancelled) return { do: 'end', state: 'PARTIAL', code: 'REBOOT_CANCELLED', reason: 'asked_for_before' };
   if (operation.reboots >= REBOOT_REQUESTS_MAX) return { do: 'end', state: 'PARTIAL', code: 'REBOOT_TIMEOUT' };
   return { do: 'reboot', attempt: operation.reboots + 1 };
 }

@@ -106,7 +106,7 @@ describe('the table', () => {
       'cancelled after a swallowed reboot',
       rebooting(1),
       { ...alone, cancelled: true, rebootSwallowed: true },
-      { do: 'end', state: 'PARTIAL', code: 'REBOOT_CANCELLED' },
+      { do: 'end', state: 'PARTIAL', code: 'REBOOT_CANCELLED', reason: 'asked_for_before' },
     ],
     ['a cancel comes too late after the boot', at('BOOTED'), { ...alone, cancelled: true }, { do: 'prove_secrets' }],
   ])('%s', (_, operation, moment, step) => expect(nextStep(operation, moment)).toEqual(step));
