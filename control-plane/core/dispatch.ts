@@ -12,7 +12,8 @@ export type Conversation = Readonly<{
   asked: Readonly<{ op: string; againAt: number }> | null;
   /** SENT operations whose command, sent on an earlier connection, was certainly never taken. */
   neverTaken: ReadonlySet<string>;
-  cancelled: ReadonlySet<string>;
+  /** Operations whose cancel was sent, and when it may be sent again: never, unless it was refused. */
+  cancelled: ReadonlyMap<string, number>;
 }>;
 
 export type Errand =
@@ -36,7 +37,7 @@ export function nextErrand(operations: readonly Operation[], conversation: Conve
   }
   if (
     taken.cancelBy !== null &&
-    !conversation.cancelled.has(taken.op) &&
+    now >= (conversation.cancelled.get(taken.op) ?? 0) &&
     (isHeld(taken.state) || !conversation.neverTaken.has(taken.op))
   ) {
     return { do: 'cancel', operation: taken, operator: taken.cancelBy };

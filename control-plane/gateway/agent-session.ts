@@ -28,12 +28,13 @@ export class AgentSession implements Conversation {
   /** Operations whose command went out on this very connection. */
   readonly sent = new Set<string>();
   readonly neverTaken = new Set<string>();
-  readonly cancelled = new Set<string>();
+  readonly cancelled = new Map<string, number>();
   /** The newest root that the machine was brought. */
   rootVersion: number;
   synced = false;
   asked: { op: string; againAt: number } | null = null;
   #refusals = 0;
+  readonly #cancelRefusals = new Map<string, number>();
   #alarms = 0;
   #allowance = FRAMES_AT_ONCE;
   #allowanceAt = performance.now();
@@ -54,7 +55,19 @@ export class AgentSession implements Conversation {
   prepareRefused(op: string, now: number): void {
     if (this.asked?.op !== op) return;
     this.#refusals += 1;
-    this.asked = { op, againAt: now + Math.min(ASK_AGAIN_MS_MAX, ASK_AGAIN_MS_MIN * 2 ** (this.#refusals - 1)) };
+    this.asked = { op, againAt: now + laterMs(this.#refusals) };
+  }
+
+  cancelSent(op: string): void {
+    this.cancelled.set(op, Number.POSITIVE_INFINITY);
+  }
+
+  /** The machine refused something about the operation: it may have been the cancel, as when that overtook its command. */
+  cancelRefused(op: string, now: number): void {
+    if (!this.cancelled.has(op)) return;
+    const refusals = (this.#cancelRefusals.get(op) ?? 0) + 1;
+    this.#cancelRefusals.set(op, refusals);
+    this.cancelled.set(op, now + laterMs(refusals));
   }
 
   /** It was ready once; should it be asked again, then at once. */
@@ -78,4 +91,8 @@ export class AgentSession implements Conversation {
     this.#alarms += 1;
     return this.#alarms <= ALARMS_MAX;
   }
+}
+
+function laterMs(refusals: number): number {
+  return Math.min(ASK_AGAIN_MS_MAX, ASK_AGAIN_MS_MIN * 2 ** (refusals - 1));
 }

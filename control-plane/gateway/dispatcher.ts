@@ -158,7 +158,7 @@ export class Dispatcher {
   async #cancel(session: AgentSession, { op, vm }: Operation, operator: string): Promise<boolean> {
     try {
       const { token } = await this.#parts.signer('cancel.mint', { op, operator });
-      session.cancelled.add(op);
+      session.cancelSent(op);
       session.socket.send({ t: 'cancel', op, token });
       this.#parts.log.info({ vm, op, operator }, 'cancel sent');
       return true;

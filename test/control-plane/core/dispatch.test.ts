@@ -5,7 +5,7 @@ import { type Conversation, fateAfterSync, nextErrand } from '../../../control-p
 import { readyEndsAt } from '../../../control-plane/core/due.ts';
 import { approvedOf, draftOf, sentOf, shaOf, T0 } from './samples.ts';
 
-const fresh: Conversation = { asked: null, neverTaken: new Set(), cancelled: new Set() };
+const fresh: Conversation = { asked: null, neverTaken: new Set(), cancelled: new Map() };
 const ready = { token: 'r', at: T0 };
 const chain = { n: 1, sha256: shaOf(1), at: T0 };
 const other = (n: number) => `op_${String(n).repeat(26)}`;
@@ -48,10 +48,13 @@ describe('the next errand', () => {
     expect(nextErrand([sentOf({ ready, chain })], again, T0)).toBeNull();
   });
 
-  test('is a cancel, once, for what the agent holds', () => {
+  test('is a cancel, once unless it was refused, for what the agent holds', () => {
     const held = sentOf({ state: 'WAITING', chain, cancelBy: 'admin' });
     expect(nextErrand([held], fresh, T0)).toMatchObject({ do: 'cancel', operator: 'admin' });
-    expect(nextErrand([held], { ...fresh, cancelled: new Set([held.op]) }, T0)).toBeNull();
+    const sent = (againAt: number): Conversation => ({ ...fresh, cancelled: new Map([[held.op, againAt]]) });
+    expect(nextErrand([held], sent(Number.POSITIVE_INFINITY), T0)).toBeNull();
+    expect(nextErrand([held], sent(T0 + 1), T0)).toBeNull();
+    expect(nextErrand([held], sent(T0), T0)).toMatchObject({ do: 'cancel' });
   });
 });
 

@@ -163,6 +163,20 @@ describe('a cancel', () => {
     expect(await world.until(op, 'CANCELLED')).toMatchObject({ ended: true });
   });
 
+  test('that overtook its command and was refused is sent again', async () => {
+    const { op } = await world.sent(agent);
+    await world.ask('POST', `/v1/operations/${op}/cancel`);
+    await agent.wire.next('cancel');
+    agent.wire.send({ t: 'refused', op, code: 'NONCE_UNKNOWN' });
+    await agent.report(op, 'ACCEPTED');
+    await agent.report(op, 'WAITING', { detail: { grace_s: 600 } });
+    await world.gateway.look();
+    expect(agent.wire.waiting('cancel')).toBe(0);
+    world.now += 2_000;
+    await world.gateway.look();
+    expect((await agent.wire.next('cancel')).op).toBe(op);
+  });
+
   test('reaches a machine that was away when it was asked for', async () => {
     const { op } = await world.sent(agent);
     await agent.report(op, 'ACCEPTED');
