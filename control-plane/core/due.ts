@@ -13,7 +13,7 @@ export const READY_MARGIN_MS = 30_000;
 export const UNANSWERED_MS = 30_000;
 export const OVERDUE_MS = 600_000;
 export const SILENT_MS = 86_400_000;
-/** A generated secret waits for its recipient this long past the intent's end. */
+/** A generated secret waits for its recipient this long past the intent's and the operation's end. */
 export const COLLECT_MS = 86_400_000;
 
 /** The agent's connection, as far as the decisions need it. */
@@ -90,7 +90,8 @@ function heldDue({ state, overdue, chain, graceUntil, updatedAt }: Operation, no
   return null;
 }
 
-function secretDue({ sealed, intent, collectedAt }: Operation, now: number): Step | null {
+function secretDue({ sealed, intent, collectedAt, endedAt }: Operation, now: number): Step | null {
   if (sealed === null || collectedAt !== null) return null;
-  return now > (intent?.notAfterS ?? 0) * 1000 + COLLECT_MS ? { t: 'uncollected' } : null;
+  // A machine that was away may bring it late; the wait begins when it is here.
+  return now > Math.max((intent?.notAfterS ?? 0) * 1000, endedAt ?? 0) + COLLECT_MS ? { t: 'uncollected' } : null;
 }

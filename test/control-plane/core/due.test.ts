@@ -108,4 +108,11 @@ describe('an ended operation', () => {
     expect(due(done, away, until + 1)).toEqual({ t: 'uncollected' });
     expect(due({ ...done, sealed: null }, away, until + 1)).toBeNull();
   });
+
+  test('keeps a secret that a machine brought weeks late for a day from then on', () => {
+    const endedAt = T0 + 30 * 86_400_000;
+    const done = sentOf({ state: 'DONE', chain, sealed: { account: 's' }, endedAt });
+    expect(due(done, away, endedAt + 86_400_000)).toBeNull();
+    expect(due(done, away, endedAt + 86_400_001)).toEqual({ t: 'uncollected' });
+  });
 });
