@@ -121,10 +121,12 @@ export class Intake {
   async #refused(session: AgentSession, op: string, code: string): Promise<void> {
     this.#parts.log.info({ vm: session.vm.id, op, code }, 'refused by the agent');
     session.prepareRefused(op, this.#parts.nowMs());
+    session.cancelRefused(op, this.#parts.nowMs());
     await this.#parts.store.write(async (trx) => {
       const operation = await findOperation(trx, op);
-      if (operation?.vm !== session.vm.id || isEnd(operation.state) || operation.chain !== null) return;
+      if (operation?.vm !== session.vm.id || isEnd(operation.state)) return;
       const at = this.#parts.nowMs();
+      // Unsigned, so it moves nothing; of what the machine holds it still tells why that does not go on.
       const waiting = operation.ready === null ? operation : await change(trx, operation, { t: 'unready' }, at);
       await change(trx, waiting, { t: 'reason', code }, at);
     });

@@ -108,6 +108,18 @@ describe('receipts', () => {
     expect(await world.until(op, 'REFUSED')).toMatchObject({ code: 'ACCOUNT_LOCKED', ended: true });
   });
 
+  test('that cannot be written down any more leave the operation where it is, and it says why until it goes on', async () => {
+    await agent.report(op, 'ACCEPTED');
+    agent.wire.send({ t: 'refused', op, code: 'DISK_FULL' });
+    await world.eventually(
+      async () => ((await world.operation(op)).reason === 'DISK_FULL' ? true : null),
+      'the reason',
+    );
+    expect(await world.operation(op)).toMatchObject({ state: 'ACCEPTED', code: null, ended: false });
+    await agent.report(op, 'PARTIAL', { code: 'INTERRUPTED' });
+    expect(await world.operation(op)).toMatchObject({ state: 'PARTIAL', reason: null });
+  });
+
   test('of a refusal after the acceptance are kept as an alarm and move nothing', async () => {
     await agent.report(op, 'ACCEPTED');
     await agent.report(op, 'REFUSED', { code: 'OP_CONFLICT' });
