@@ -63,6 +63,11 @@ export class Channel {
     }
   }
 
+  /** The link has no more to say. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   send(answer: Answer): void {
     if (!this.#gone) this.#socket.write(`${JSON.stringify(answer)}\n`);
   }

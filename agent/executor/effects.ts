@@ -176,10 +176,12 @@ export async function requestReboot(
     return end('PARTIAL', 'REBOOT_DENIED', { reason: fault });
   }
   const detail = { boot_before: boot, attempt, verified: verifiedSoFar(recorder.operation(op)) };
-  tell(await recorder.state(op, { state: 'REBOOTING', code: null, detail }, {}));
+  const receipt = await recorder.state(op, { state: 'REBOOTING', code: null, detail }, {});
+  const stored = recorder.acknowledged(op, receipt.n);
+  tell(receipt);
   await parts.power.warn("The system restarts now: its administrator's password was reset.");
-  // The link needs a moment to pass the receipt on; whatever is lost is sent again after the boot.
-  await parts.clock.sleep(REBOOT_PAUSE_MS);
+  // It shall be the last that is heard before the link goes down. Without a network it is sent again after the boot.
+  await parts.clock.sleep(REBOOT_PAUSE_MS_MAX, stored);
   try {
     await parts.power.reboot();
   } catch (error) {
@@ -190,7 +192,8 @@ export async function requestReboot(
   return undefined;
 }
 
-const REBOOT_PAUSE_MS = 200;
+/** How long the control plane's acknowledgement of REBOOTING is waited for. */
+const REBOOT_PAUSE_MS_MAX = 2_000;
 
 /** In another boot: is it the machine's own root, normally booted? */
 export async function proveBoot({ parts, recorder, op, boot }: Bench): Promise<StoredReceipt | End> {

@@ -73,6 +73,7 @@ export class Recorder {
   readonly #journal: Journal;
   readonly #signatory: Signatory;
   readonly #ledger: Map<string, Operation>;
+  readonly #hopes: { op: string; n: number; controller: AbortController }[] = [];
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(journal: Journal, signatory: Signatory) {
@@ -114,6 +115,13 @@ export class Recorder {
     });
   }
 
+  /** Ends once the control plane has acknowledged that receipt. */
+  acknowledged(op: string, n: number): AbortSignal {
+    const controller = new AbortController();
+    this.#hopes.push({ op, n, controller });
+    return controller.signal;
+  }
+
   /** Signs a receipt for an operation that the ledger does not know yet. */
   sign(op: string, statement: Statement): Promise<StoredReceipt> {
     return signReceipt(this.#signatory, op, [], statement);
@@ -127,6 +135,8 @@ export class Recorder {
     await this.#journal.append(entry);
     const after = apply(this.#ledger.get(entry.op), entry);
     if (after) this.#ledger.set(entry.op, after);
+    if (entry.kind !== 'acked') return;
+    for (const { op, n, controller } of this.#hopes) if (op === entry.op && n <= entry.n) controller.abort();
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

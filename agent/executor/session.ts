@@ -167,10 +167,35 @@ async function refuse(
   }
 }
 
+/** How soon the link is told of what a process that outlived its own link has written down. */
+const FOLLOW_MS = 250;
+
+/** The journal, as soon as no other process is at work; until then its receipts are told. `null`: the link did not wait. */
+async function takeOver(parts: ExecutorParts, channel: Channel): Promise<Journal | null> {
+  const told = new Set<string>();
+  for (;;) {
+    try {
+      return await parts.openJournal('write');
+    } catch (error) {
+      if (codeOf(error) !== 'BUSY') throw error;
+    }
+    const journal = await parts.openJournal('read');
+    for (const { token } of unacknowledged(ledgerOf(journal))) {
+      if (!told.has(token)) channel.send({ t: 'receipt', token });
+      told.add(token);
+    }
+    await journal.close();
+    if (channel.ended) return null;
+    await parts.clock.sleep(FOLLOW_MS);
+  }
+}
+
 /** Carries on what an earlier process, or an earlier boot, left behind. */
 async function resume(parts: ExecutorParts, channel: Channel): Promise<void> {
   const { bootId: boot } = await parts.environment.observe();
-  const recorder = new Recorder(await openToWrite(parts), signatory(parts, boot));
+  const journal = await takeOver(parts, channel);
+  if (!journal) return;
+  const recorder = new Recorder(journal, signatory(parts, boot));
   try {
     const open = openOperation(recorder.ledger);
     if (!open) return;

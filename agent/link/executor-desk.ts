@@ -41,7 +41,7 @@ export class ExecutorDesk {
   readonly #events: DeskEvents;
   readonly #log: Logger;
   #current: Current | undefined;
-  #resuming = false;
+  #resumed: { op: string; connection: ExecutorConnection; finished: boolean } | undefined;
   #next: Asked | undefined;
   /** The newest acknowledgement of each operation that no executor has taken yet. */
   readonly #acks = new Map<string, string>();
@@ -92,7 +92,7 @@ export class ExecutorDesk {
       this.#next = { op, account };
       return;
     }
-    if (this.#current?.executing || this.#resuming) {
+    if (this.#current?.executing || this.#resumed) {
       this.#events.refused(op, 'BUSY');
       return;
     }
@@ -127,25 +127,37 @@ export class ExecutorDesk {
 
   acknowledge(op: string, token: string): void {
     // An executor that has said the end listens no more: the last acknowledgement would be lost with it.
-    if (this.#current?.op === op && this.#current.executing && !this.#current.finished) {
-      this.#current.connection.send({ t: 'ack', token });
+    const worker = this.#current?.executing ? this.#current : this.#resumed;
+    if (worker?.op === op && !worker.finished) {
+      worker.connection.send({ t: 'ack', token });
       return;
     }
     this.#acks.set(op, token);
     this.#ackTimer ??= setTimeout(() => void this.#deliverAcks(), ACK_MS);
   }
 
+  /** The operation whose command an executor has and whose end it has not said. */
+  get atWork(): string | null {
+    const { op, executing, finished } = this.#current ?? {};
+    return executing && !finished ? (op ?? null) : null;
+  }
+
   /** Takes up an operation that no executor of this process carries out. */
   resume(op: string): void {
-    if (this.#current?.executing || this.#resuming) return;
-    this.#resuming = true;
+    if (this.#current?.executing || this.#resumed) return;
     const connection = new ExecutorConnection(this.#path, {
-      answer: (answer) => this.#relay(op, answer),
+      answer: (answer) => {
+        this.#relay(op, answer);
+        // What keeps an operation from its end, such as a full disk, is for an operator to know.
+        if (answer.t === 'refused' && answer.op === null && answer.code !== 'BUSY')
+          this.#events.refused(op, answer.code);
+      },
       end: () => {
-        this.#resuming = false;
+        this.#resumed = undefined;
         this.#lookAgain();
       },
     });
+    this.#resumed = { op, connection, finished: false };
     connection.send({ t: 'resume' });
   }
 
@@ -163,7 +175,8 @@ export class ExecutorDesk {
     if (answer.t === 'receipt') {
       this.#looks = 0;
       this.#events.receipt(answer.token);
-      if (this.#current?.op === op && saysEnd(answer.token)) this.#current.finished = true;
+      for (const worker of [this.#current, this.#resumed])
+        if (worker?.op === op && saysEnd(answer.token)) worker.finished = true;
     }
     if (answer.t === 'refused') {
       this.#log.warn({ op, code: answer.code }, 'the executor refused');

@@ -172,7 +172,8 @@ export class Link {
       return;
     }
     for (const token of report.receipts) this.#keep(token);
-    this.#outbox.whenAllSent(() => socket.send({ t: 'synced', open: report.open }));
+    // A command of the connection before may still be on its way into the journal.
+    this.#outbox.whenAllSent(() => socket.send({ t: 'synced', open: report.open ?? this.#desk.atWork }));
     if (report.open !== null) this.#desk.resume(report.open);
   }
 

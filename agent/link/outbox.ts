@@ -6,12 +6,19 @@ import { receipt as receiptSchema } from '../../protocol/receipt.ts';
 import { parseSchema } from '../../protocol/schema.ts';
 import { payloadOf } from '../../protocol/token.ts';
 
-type Waiting = { readonly op: string; readonly n: number; readonly token: string; sent: boolean };
+/**
+ * An acknowledgement takes a moment. A receipt that has none after this long may be one that the other side can never take,
+ * as after a backup was restored there: it no longer keeps the others back.
+ */
+export const ACK_MS_MAX = 5_000;
+
+type Waiting = { readonly op: string; readonly n: number; readonly token: string; sentMs: number | null };
 
 export class Outbox {
   #waiting: Waiting[] = [];
   readonly #send: (token: string) => boolean;
   #allSent: (() => void) | undefined;
+  #later: NodeJS.Timeout | undefined;
 
   /** `send` says whether the token went out on a live connection. */
   constructor(send: (token: string) => boolean) {
@@ -24,7 +31,7 @@ export class Outbox {
     if (this.#waiting.some((waiting) => waiting.op === op && waiting.n === n)) return;
     // A report from the journal may bring an older receipt after a younger one was relayed: they leave in their order.
     const younger = this.#waiting.findIndex((waiting) => waiting.op === op && waiting.n > n);
-    this.#waiting.splice(younger < 0 ? this.#waiting.length : younger, 0, { op, n, token, sent: false });
+    this.#waiting.splice(younger < 0 ? this.#waiting.length : younger, 0, { op, n, token, sentMs: null });
     this.flush();
   }
 
@@ -37,23 +44,37 @@ export class Outbox {
   /** A new connection: what was sent on the old one may be lost. */
   restart(): void {
     this.#allSent = undefined;
-    for (const waiting of this.#waiting) waiting.sent = false;
+    for (const waiting of this.#waiting) waiting.sentMs = null;
     this.flush();
   }
 
   /** Sends what the window lets through. */
   flush(): void {
-    const window = this.#waiting.slice(0, RECEIPTS_PER_SEND_MAX);
-    for (const waiting of window) {
-      if (waiting.sent) continue;
+    const nowMs = performance.now();
+    const isOnTheWay = ({ sentMs }: Waiting) => sentMs !== null && nowMs - sentMs < ACK_MS_MAX;
+    let room = RECEIPTS_PER_SEND_MAX - this.#waiting.filter(isOnTheWay).length;
+    for (const waiting of this.#waiting) {
+      if (waiting.sentMs !== null) continue;
+      if (room <= 0) {
+        this.#flushLater();
+        return;
+      }
       if (!this.#send(waiting.token)) return;
-      waiting.sent = true;
+      waiting.sentMs = nowMs;
+      room -= 1;
     }
-    if (this.#allSent && this.#waiting.every(({ sent }) => sent)) {
+    if (this.#allSent) {
       const tell = this.#allSent;
       this.#allSent = undefined;
       tell();
     }
+  }
+
+  #flushLater(): void {
+    this.#later ??= setTimeout(() => {
+      this.#later = undefined;
+      this.flush();
+    }, ACK_MS_MAX).unref();
   }
 
   /** Calls back once, as soon as every receipt taken in so far has gone out on the present connection. */

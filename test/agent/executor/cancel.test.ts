@@ -155,6 +155,21 @@ describe('the link', () => {
     expect(lastOf(await guest.receipts())).toEqual(['DONE', null]);
   });
 
+  test('that comes anew while an executor outlives the old one is told what that one writes down, and takes over', async () => {
+    const { guest, conversation, passUntilOver } = await waiting();
+    conversation.disconnect();
+    const follower = guest.connect();
+    follower.send({ t: 'resume' });
+    while (follower.receipts.length < 2) await turn();
+    dieOnReboot(guest);
+    await passUntilOver();
+    while (follower.receipts.length < 6) await turn();
+    expect(follower.receipts).toEqual((await guest.operation())?.receipts.map(({ token }) => token));
+    expect((await guest.operation())?.state).toBe('REBOOTING');
+    expect(changes(guest)).toBe(1);
+    follower.disconnect();
+  });
+
   test('39 that sends the command again is told the stored receipts again, and nothing is done twice', async () => {
     const { guest, conversation, token, passUntilOver } = await waiting();
     while (conversation.receipts.length < 2) await turn();

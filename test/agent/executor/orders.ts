@@ -155,6 +155,6 @@ export async function collected(
   const found = receipts.find(({ sealed }) => sealed?.[slot]);
   const sealed = found?.sealed?.[slot];
   if (!found || !sealed) return undefined;
-  const context = { op: found.op, agent: AGENT, dir: 'to-operator', slot } as const;
+  const context = { op: found.op, agent: found.agent, dir: 'to-operator', slot } as const;
   return (await openSecret(sealed, context, key)).reveal();
 }

@@ -2,9 +2,13 @@
 
 import { describe, expect, test } from 'vitest';
 import { Failure } from '../../../protocol/failure.ts';
+import { OP } from '../../protocol/samples.ts';
+import { FakeClock } from '../fakes/clock-fake.ts';
 import { dieOnReboot, lastOf, makeGuest, states } from './guest.ts';
-import { drawPassword, order } from './orders.ts';
+import { ackOf, drawPassword, order } from './orders.ts';
 import { changes, execute, executeAndBoot } from './runs.ts';
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('VNC', () => {
   test('113 that vanished after `ready` is PARTIAL, and the password stays set', async () => {
@@ -200,6 +204,30 @@ describe('the reboot', () => {
     await execute(guest);
     expect(lastOf(await guest.receipts())).toEqual(['PARTIAL', 'REBOOT_TIMEOUT']);
     expect(guest.machine.faults.calls.filter((call) => call === 'power.reboot')).toHaveLength(3);
+  });
+
+  test('waits until REBOOTING is stored outside, or for a moment only', async () => {
+    for (const stored of [true, false]) {
+      const clock = new FakeClock({ jumps: false });
+      const guest = makeGuest({ parts: { clock } });
+      dieOnReboot(guest);
+      const { conversation, ready } = await guest.prepare();
+      conversation.send({ t: 'execute', token: await order(ready) });
+      while (clock.sleepers === 0) await turn();
+      const { state, receipts = [] } = (await guest.operation()) ?? {};
+      expect(state).toBe('REBOOTING');
+      const n = stored ? receipts.length : receipts.length - 1;
+      conversation.send({ t: 'ack', token: await ackOf(OP, n) });
+      while ((await guest.operation())?.acked !== n) await turn();
+      if (!stored) {
+        clock.pass(1_999);
+        for (let count = 0; count < 50; count += 1) await turn();
+        expect(guest.machine.faults.calls).not.toContain('power.reboot');
+        clock.pass(1);
+      }
+      await conversation.over;
+      expect(guest.machine.faults.calls).toContain('power.reboot');
+    }
   });
 
   test('120 a process that is started anew in the same boot does not take that for a reboot', async () => {

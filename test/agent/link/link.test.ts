@@ -242,6 +242,10 @@ describe.concurrent('what was left behind', () => {
     const process = await site.executor.process('resume');
     process.say({ t: 'receipt', token: await receiptToken(1) });
     await visitor.next('receipt');
+    const token = await ackOf(OP, 1);
+    visitor.send({ t: 'ack', token });
+    expect((await process.next()).t).toBe('resume');
+    expect(await process.next()).toEqual({ t: 'ack', token });
   });
 
   test('by an executor that died at work is taken up, until the operation has ended', async () => {
@@ -259,6 +263,35 @@ describe.concurrent('what was left behind', () => {
     resumed.say({ t: 'receipt', token: last });
     expect((await visitor.next('receipt')).token).toBe(last);
     expect(isEnd((payloadOf(last) as { state: 'INTERRUPTED' }).state)).toBe(true);
+  });
+
+  test('and cannot be taken up is told with the reason, unless another process is at work', async () => {
+    const site = await makeSite({
+      executor: (executor) => {
+        executor.open = OP;
+      },
+    });
+    const visitor = await site.connected();
+    for (const code of ['BUSY', 'DISK_FULL']) {
+      const process = await site.executor.process('resume');
+      process.say({ t: 'refused', op: null, code });
+      process.end();
+    }
+    expect(await visitor.next('refused')).toEqual({ t: 'refused', op: OP, code: 'DISK_FULL' });
+  });
+
+  test('is also what an executor has in hand and has not written down yet', async () => {
+    const site = await makeSite();
+    const first = await site.connected();
+    first.send({ t: 'prepare', op: OP, account: null });
+    const process = await site.executor.process('prepare');
+    first.send({ t: 'command', op: OP, token: await commandToken(sampleCommand()) });
+    await process.next();
+    await process.next();
+    first.terminate();
+    const second = await site.plane.visitor();
+    await second.greet();
+    expect(await second.next('synced')).toEqual({ t: 'synced', open: OP });
   });
 
   test('is taken up also where the executor answers only later', async () => {

@@ -1,9 +1,9 @@
 // The outbox: receipts leave in order, a few at a time, each once a connection, until they are acknowledged.
 
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { reconnectDelayMs } from '../../../agent/link/backoff.ts';
-import { Outbox } from '../../../agent/link/outbox.ts';
+import { ACK_MS_MAX, Outbox } from '../../../agent/link/outbox.ts';
 import { RECEIPTS_PER_SEND_MAX, RECONNECT_MS_MAX, RECONNECT_MS_MIN } from '../../../protocol/limits.ts';
 import { payloadOf } from '../../../protocol/token.ts';
 import { codeFrom } from '../../protocol/refusal.ts';
@@ -64,6 +64,26 @@ describe('the outbox', () => {
     outbox.add(tokenOf(OP, 1));
     outbox.flush();
     expect(told).toBe(1);
+  });
+
+  test('receipts that are never acknowledged keep no others back for long', () => {
+    vi.useFakeTimers();
+    try {
+      const sent: number[] = [];
+      let told = false;
+      const outbox = new Outbox((token) => sent.push(named(token).n) > 0);
+      for (let n = 1; n <= COUNT; n += 1) outbox.add(tokenOf(OP, n));
+      outbox.whenAllSent(() => {
+        told = true;
+      });
+      vi.advanceTimersByTime(ACK_MS_MAX - 1);
+      expect([sent.length, told]).toEqual([RECEIPTS_PER_SEND_MAX, false]);
+      vi.advanceTimersByTime(1 + ACK_MS_MAX);
+      expect(sent).toEqual(Array.from({ length: COUNT }, (_, i) => i + 1));
+      expect([told, outbox.size]).toEqual([true, COUNT]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test('whatever comes, drops and is acknowledged: the window holds, order holds, nothing is lost or sent twice', () => {
