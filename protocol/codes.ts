@@ -300,6 +300,10 @@ const table = {
     'Signing in to this guest does not ask for the local password.',
     'Look at the auth lines of /etc/pam.d/login and /etc/pam.d/sshd.',
   ),
+  AGENT_QUARANTINED: refused(
+    'This machine’s identity is held until an operator has cleared it.',
+    'Look at its history; when only the right machine has the identity, run `latchkey vm unquarantine`.',
+  ),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

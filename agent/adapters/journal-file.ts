@@ -39,7 +39,12 @@ async function readOnly(folder: string, owner: number, bytesMax: number): Promis
   const file = await openFile(folder, 'read').catch(rethrow);
   if (file === undefined) return reader(readChain(new Uint8Array()));
   try {
-    return reader(await readFile(file, owner, bytesMax));
+    const chain = await readFile(file, owner, bytesMax);
+    // A line that a writer has yet to make durable may be gone after the next power cut, and its head was told to others.
+    await file.sync();
+    return reader(chain);
+  } catch (error) {
+    throw translate(error);
   } finally {
     await file.close();
   }

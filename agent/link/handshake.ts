@@ -1,6 +1,7 @@
 // Proving who we are and learning who they are, over one fresh connection: challenge, hello, welcome, hello_ok. The server's
 // time comes from its signature over our nonce and from our monotonic clock; the guest's wall clock is never asked.
 
+import { isCode } from '../../protocol/codes.ts';
 import { Failure } from '../../protocol/failure.ts';
 import { toBase64url } from '../../protocol/keys.ts';
 import { HANDSHAKE_TIMEOUT_MS, ROOT_HOPS_MAX, WELCOME_ROUND_TRIP_MS_MAX } from '../../protocol/limits.ts';
@@ -91,6 +92,7 @@ async function expectWelcome(
   { an, cb }: Hello,
 ): Promise<Readonly<{ welcome: Welcome; root: RootPayload }>> {
   const { frame, root } = await learnRoots(socket, known, learn);
+  if (frame?.t === 'error' && isCode(frame.code)) throw new Failure(frame.code, { reason: 'control_plane' });
   if (frame?.t !== 'welcome') throw new Failure('SERVER_UNREACHABLE', { reason: 'no_welcome' });
   // The keys' ends are judged by the time that this very token brings.
   const verified = await verifyToken(frame.token, 'lk-welcome+jws', roleKeys(root, 'session', null));

@@ -53,6 +53,8 @@ export const vmView = z.strictObject({
   facts: z.nullable(facts),
   /** Codes such as `CLONE_SUSPECTED` that someone should look at. */
   flags: z.array(code),
+  /** Why and since when its identity is held; no operation starts before an operator has cleared it. */
+  quarantine: z.strictObject({ code, since: time }).nullable(),
   labels: z.record(z.string(), z.string()),
   ik: ed25519Jwk,
   ek: ed25519Jwk,
@@ -262,6 +264,7 @@ export const eventTypes = [
   'vm.facts',
   'vm.flag',
   'vm.preflight',
+  'vm.released',
   'join_token.created',
   'join_token.revoked',
   'join_token.misused',

@@ -22,6 +22,7 @@ export async function createDraft(
   operator: string,
   { account, vnc, reboot }: OperationRequest,
 ): Promise<Operation> {
+  demandFreeIdentity(vm);
   const draft = {
     account: account ? { name: account.name ?? null, unlock: account.unlock ?? false, mode: account.mode } : null,
     vnc: vnc ? { server: vnc.server ?? null, restart: vnc.restart ?? false, mode: vnc.mode } : null,
@@ -35,6 +36,11 @@ export async function createDraft(
   });
   gateway.nudge(id);
   return operation;
+}
+
+/** What a held identity says, nobody can rely on: nothing is started on it. */
+function demandFreeIdentity({ name, quarantine }: Vm): void {
+  if (quarantine) throw new Failure('AGENT_QUARANTINED', { vm: name, reason: quarantine.code });
 }
 
 /** A machine does one thing at a time. */
@@ -53,6 +59,7 @@ export async function buildIntent(
   request: IntentRequest,
 ): Promise<IntentResponse> {
   demandDraft(operation);
+  demandFreeIdentity(vm);
   demandMatching(operation, request, parts.gateway.switchboard.isOnline(vm.id), parts.nowMs());
   const { op, project, agent, draft, ready, seen } = operation;
   const { account, vnc } = request;

@@ -30,6 +30,7 @@ export function viewVm(vm: Vm, online: boolean, busy: string | null): VmView {
     agent_version: vm.agentVersion,
     facts: vm.facts,
     flags: [...vm.flags],
+    quarantine: vm.quarantine === null ? null : { code: vm.quarantine.code, since: iso(vm.quarantine.since) },
     labels: { ...vm.labels },
     ik: vm.ik,
     ek: vm.ek,

@@ -114,6 +114,7 @@ async function newVm(
     ctr: 0,
     jhead: null,
     flags: [],
+    quarantine: null,
     labels: {},
   };
 }

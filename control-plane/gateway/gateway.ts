@@ -5,7 +5,7 @@ import { codeOf, Failure } from '../../protocol/failure.ts';
 import type { UpFrame } from '../../protocol/session.ts';
 import { appendEvent } from '../store/events.ts';
 import { change, openOperations, operationsUnderWatch } from '../store/operations.ts';
-import { flagVm, updateVm } from '../store/vms.ts';
+import { quarantineVm, updateVm } from '../store/vms.ts';
 import type { AgentSession } from './agent-session.ts';
 import type { AgentSocket } from './agent-socket.ts';
 import { Dispatcher, nudge } from './dispatcher.ts';
@@ -106,8 +106,12 @@ export class Gateway {
     const twins = older?.socket.open ?? false;
     older?.socket.terminate();
     await this.#dropReadies(vm.id, at);
+    if (twins) {
+      await this.#parts.store.write((trx) => quarantineVm(trx, vm.id, 'CLONE_SUSPECTED', at));
+      this.switchboard.leave(session);
+      throw new Failure('CLONE_SUSPECTED', { vm: vm.id });
+    }
     await this.#parts.store.write(async (trx) => {
-      if (twins) await flagVm(trx, vm.id, 'CLONE_SUSPECTED', at);
       await appendEvent(trx, { at, vm: vm.id, op: null, type: 'vm.online', data: {} });
     });
     this.#parts.log.info({ vm: vm.id, name: vm.name }, 'connected');

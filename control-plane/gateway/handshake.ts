@@ -10,13 +10,15 @@ import { onlyKey, readHeader, signToken, verifyToken } from '../../protocol/toke
 import { WIRE_VERSION, WIRE_VERSION_MIN } from '../../protocol/version.ts';
 import { judgeCounter } from '../core/enrolment.ts';
 import { rememberNonce } from '../store/nonces.ts';
-import { flagVm, updateVm, type Vm, vmByKey } from '../store/vms.ts';
+import { flagVm, quarantineVm, rememberJournalHead, updateVm, type Vm, vmByKey } from '../store/vms.ts';
 import { AgentSession } from './agent-session.ts';
 import type { AgentSocket } from './agent-socket.ts';
 import { enrolMachine } from './enrolment.ts';
 import type { GatewayParts } from './parts.ts';
 import { bringRoots } from './roots.ts';
 import type { Switchboard } from './switchboard.ts';
+
+const HELD = ['AGENT_QUARANTINED', 'CLONE_SUSPECTED', 'STATE_ROLLED_BACK'];
 
 /** A connection that still answers within this is a second holder of the identity, not a dropped line. */
 const STILL_ALIVE_MS = 5_000;
@@ -49,6 +51,8 @@ export async function shakeHands(
     if (!codeOf(error)) throw error;
     const { code, details } = error as Failure;
     parts.log.warn({ code, details }, 'handshake refused');
+    // Only a peer that has shown the identity's key gets this far: its owner is told what to look for.
+    if (HELD.includes(code)) socket.send({ t: 'error', code: 'AGENT_QUARANTINED' });
     return null;
   }
 }
@@ -128,29 +132,40 @@ async function demandBinding(
   });
 }
 
-/** Takes the nonce, and compares the counter with ours: less than ours is an older state of that disk, or a copy of it. */
+/**
+ * Takes the nonce, and compares counter and journal with what this identity said before: less, or an older one, is an
+ * earlier state of that disk or a copy of it. Such an identity is held, and so is one that already was: nobody who shows it gets
+ * in before an operator has looked.
+ */
 async function recordHello({ store, nowMs, log }: GatewayParts, vm: Vm, hello: Hello): Promise<void> {
-  const isNew = await store.write(async (trx) => {
-    if (!(await rememberNonce(trx, hello.an, nowMs()))) return false;
+  const refusal = await store.write(async (trx) => {
+    const at = nowMs();
+    if (!(await rememberNonce(trx, hello.an, at))) return new Failure('NONCE_UNKNOWN', { vm: vm.id, reason: 'an' });
+    if (vm.quarantine) return new Failure('AGENT_QUARANTINED', { vm: vm.id, reason: vm.quarantine.code });
     const counter = judgeCounter(vm.ctr, hello.ctr);
-    if (counter === 'rolled_back') await flagVm(trx, vm.id, 'STATE_ROLLED_BACK', nowMs());
     if (counter !== 'same') log.warn({ vm: vm.id, stored: vm.ctr, said: hello.ctr, counter }, 'counter');
     const { boot, jhead, agent_version } = hello;
+    const older = jhead !== null && (await rememberJournalHead(trx, vm, jhead, at));
+    if (counter === 'rolled_back' || older) {
+      await quarantineVm(trx, vm.id, 'STATE_ROLLED_BACK', at);
+      return new Failure('STATE_ROLLED_BACK', { vm: vm.id, reason: older ? 'journal' : 'counter' });
+    }
     await updateVm(trx, vm.id, { boot, agent_version, ...(jhead === null ? {} : { jhead }) });
-    return true;
+    return null;
   });
-  if (!isNew) throw new Failure('NONCE_UNKNOWN', { vm: vm.id, reason: 'an' });
+  // Thrown here: within the transaction it would take the quarantine back.
+  if (refusal) throw refusal;
 }
 
-/** One connection a machine. The older one is a dropped line, unless it still answers. */
+/** One connection a machine. The older one is a dropped line, unless it still answers: then there are two machines. */
 async function endOlder({ store, nowMs, log }: GatewayParts, switchboard: Switchboard, vm: Vm): Promise<void> {
   const older = switchboard.of(vm.id);
   if (!older) return;
-  if (await older.socket.answers(STILL_ALIVE_MS)) {
-    log.warn({ vm: vm.id }, 'a second connection while the first still answers');
-    await store.write((trx) => flagVm(trx, vm.id, 'CLONE_SUSPECTED', nowMs()));
-    older.socket.refuse();
-  } else older.socket.terminate();
+  if (!(await older.socket.answers(STILL_ALIVE_MS))) return older.socket.terminate();
+  log.warn({ vm: vm.id }, 'a second connection while the first still answers');
+  await store.write((trx) => quarantineVm(trx, vm.id, 'CLONE_SUSPECTED', nowMs()));
+  older.socket.refuse();
+  throw new Failure('CLONE_SUSPECTED', { vm: vm.id });
 }
 
 async function welcome(

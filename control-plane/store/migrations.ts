@@ -48,6 +48,15 @@ CREATE TABLE preflights (
   code TEXT) STRICT;
 `,
   },
+  {
+    version: 3,
+    sql: `
+ALTER TABLE vms ADD COLUMN quarantine_code TEXT;
+ALTER TABLE vms ADD COLUMN quarantined_at INTEGER;
+CREATE TABLE journal_heads (
+  vm TEXT NOT NULL REFERENCES vms (id), jhead TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (vm, jhead)) STRICT;
+`,
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;

@@ -21,6 +21,9 @@ export type VmTable = {
   ctr: number;
   jhead: string | null;
   flags_json: string;
+  /** Why its identity is held, and since when; both `null` where it is not. */
+  quarantine_code: string | null;
+  quarantined_at: number | null;
   labels_json: string;
 };
 
@@ -78,6 +81,8 @@ export type Tables = {
   join_tokens: JoinTokenTable;
   /** The newest of each machine. */
   preflights: { vm: string; at: number; operator: string; token: string | null; code: string | null };
+  /** Every journal head that a machine's hello named: one that comes back after another is an older disk. */
+  journal_heads: { vm: string; jhead: string; at: number };
   /** Nonces that agents drew, so that none is taken twice. */
   nonces: { nonce: string; at: number };
   operators: { name: string; created_at: number };

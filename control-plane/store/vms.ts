@@ -23,6 +23,8 @@ export type Vm = Readonly<{
   ctr: number;
   jhead: string | null;
   flags: readonly string[];
+  /** Its identity is held: whoever shows it gets in only after an operator has cleared it. */
+  quarantine: Readonly<{ code: string; since: number }> | null;
   labels: Readonly<Record<string, string>>;
 }>;
 
@@ -97,6 +99,42 @@ export async function flagVm(trx: Write, id: string, code: string, at: number): 
   await appendEvent(trx, { at, vm: id, op: null, type: 'vm.flag', data: { code } });
 }
 
+/** Holds the identity, and says so each time; the first reason stays. */
+export async function quarantineVm(trx: Write, id: string, code: string, at: number): Promise<void> {
+  await trx
+    .updateTable('vms')
+    .set({ quarantine_code: code, quarantined_at: at })
+    .where('id', '=', id)
+    .where('quarantined_at', 'is', null)
+    .execute();
+  await flagVm(trx, id, code, at);
+}
+
+/**
+ * Lets the identity in again, from whichever state the machine is in now: its next hello's counter and journal head are
+ * where counting starts anew.
+ */
+export async function releaseVm(trx: Write, id: string, operator: string, at: number): Promise<void> {
+  const released = { quarantine_code: null, quarantined_at: null, flags_json: '[]', ctr: 0, jhead: null };
+  await trx.updateTable('vms').set(released).where('id', '=', id).execute();
+  await trx.deleteFrom('journal_heads').where('vm', '=', id).execute();
+  await appendEvent(trx, { at, vm: id, op: null, type: 'vm.released', data: { operator } });
+}
+
+/** Remembers the journal head of a hello; whether it is an older one than the last. */
+export async function rememberJournalHead(trx: Write, vm: Vm, jhead: string, at: number): Promise<boolean> {
+  if (jhead === vm.jhead) return false;
+  const seen = await trx
+    .selectFrom('journal_heads')
+    .select('at')
+    .where('vm', '=', vm.id)
+    .where('jhead', '=', jhead)
+    .executeTakeFirst();
+  if (seen) return true;
+  await trx.insertInto('journal_heads').values({ vm: vm.id, jhead, at }).execute();
+  return false;
+}
+
 function vmOf(row: VmTable): Vm {
   return {
     id: row.id,
@@ -115,6 +153,10 @@ function vmOf(row: VmTable): Vm {
     ctr: row.ctr,
     jhead: row.jhead,
     flags: JSON.parse(row.flags_json) as string[],
+    quarantine:
+      row.quarantine_code === null || row.quarantined_at === null
+        ? null
+        : { code: row.quarantine_code, since: row.quarantined_at },
     labels: JSON.parse(row.labels_json) as Record<string, string>,
   };
 }
@@ -137,6 +179,8 @@ function rowOf(vm: Vm): VmTable {
     ctr: vm.ctr,
     jhead: vm.jhead,
     flags_json: JSON.stringify(vm.flags),
+    quarantine_code: vm.quarantine?.code ?? null,
+    quarantined_at: vm.quarantine?.since ?? null,
     labels_json: JSON.stringify(vm.labels),
   };
 }

@@ -118,6 +118,8 @@ export class ScriptedAgent {
   readonly ik: SigningKey;
   readonly ek: SigningKey;
   agent = '';
+  /** The code that the gateway gave for the last refusal, if it gave one. */
+  told: string | null = null;
   ctr = 0;
   /** The newest welcome. */
   welcomed: Welcome | undefined;
@@ -203,8 +205,9 @@ export class ScriptedAgent {
       ...hello,
     };
     wire.send({ t: 'hello', token: await signToken('lk-hello+jws', payload, helloKey) });
-    const welcome = await wire.next('welcome').catch(() => null);
-    if (!welcome) return wire.closed;
+    const welcome = await wire.nextOf(['welcome', 'error']).catch(() => null);
+    this.told = welcome?.t === 'error' ? welcome.code : null;
+    if (welcome?.t !== 'welcome') return wire.closed;
     this.welcomed = payloadOf(welcome.token) as Welcome;
     const { ctr } = this.welcomed;
     this.ctr = ctr;

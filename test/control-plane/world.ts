@@ -14,6 +14,7 @@ import {
   type JoinTokenCreated,
   type OperationView,
   operationView,
+  type VmView,
 } from '../../control-plane/api/schemas.ts';
 import { buildServer } from '../../control-plane/api/server.ts';
 import { Authority } from '../../control-plane/config/authority.ts';
@@ -190,11 +191,9 @@ export class World {
     return (await this.enrolled(name)).online();
   }
 
-  async vmOf({ agent }: ScriptedAgent): Promise<{ id: string; flags: string[]; online: boolean; name: string }> {
+  async vmOf({ agent }: ScriptedAgent): Promise<VmView> {
     const { body } = await this.ask('GET', '/v1/vms?limit=500');
-    const found = (
-      body['items'] as { id: string; agent: string; flags: string[]; online: boolean; name: string }[]
-    ).find((vm) => vm.agent === agent);
+    const found = (body['items'] as VmView[]).find((vm) => vm.agent === agent);
     return given(found);
   }
 

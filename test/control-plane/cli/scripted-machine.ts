@@ -110,6 +110,7 @@ export function vmOf({ online, ek, os }: Script): VmView {
       agent_version: '0.1.0',
     },
     flags: [],
+    quarantine: null,
     labels: {},
     ik: keys.ik.jwk,
     ek: ek.jwk,

@@ -20,6 +20,7 @@ beforeEach(async () => {
 afterEach(() => world.stop());
 
 const REFUSED = 1008;
+const heldFor = async (agent: Parameters<World['vmOf']>[0]) => (await world.vmOf(agent)).quarantine?.code;
 const flagsOf = async (agent: Parameters<World['vmOf']>[0]) => (await world.vmOf(agent)).flags;
 
 describe('a hello', () => {
@@ -64,14 +65,26 @@ describe('a hello', () => {
     }
   });
 
-  test('with a counter below ours raises STATE_ROLLED_BACK and goes on', async () => {
+  test('69 with a counter below ours holds the identity: STATE_ROLLED_BACK', async () => {
     const agent = await world.machine();
     await agent.offline();
     await agent.online();
     await agent.offline();
     agent.ctr = 0;
-    expect(await agent.connect()).toBeNull();
-    expect(await flagsOf(agent)).toEqual(['STATE_ROLLED_BACK']);
+    expect(await agent.connect()).toBe(REFUSED);
+    expect(await heldFor(agent)).toBe('STATE_ROLLED_BACK');
+    expect(agent.told).toBe('AGENT_QUARANTINED');
+  });
+
+  test('43 with a journal that has gone back holds the identity, whatever the counter says', async () => {
+    const agent = await world.enrolled();
+    const [earlier, later] = [random32(), random32()];
+    for (const jhead of [earlier, earlier, null, later, later]) {
+      expect(await agent.connect({ hello: { jhead } })).toBeNull();
+      await agent.offline();
+    }
+    expect(await agent.connect({ hello: { jhead: earlier } })).toBe(REFUSED);
+    expect(await heldFor(agent)).toBe('STATE_ROLLED_BACK');
   });
 
   test('whose last answer was lost raises no alarm', async () => {
@@ -94,13 +107,40 @@ describe('a hello', () => {
 });
 
 describe('a second connection of one identity', () => {
-  test('while the first still answers flags a clone, and the newer one stays', async () => {
+  test('68 while the first still answers closes both, and holds the identity', async () => {
     const agent = await world.machine();
     const twin = agent.clone();
-    expect(await twin.connect()).toBeNull();
+    expect(await twin.connect()).toBe(REFUSED);
     expect(await agent.wire.closed).toBe(REFUSED);
-    expect(await flagsOf(agent)).toContain('CLONE_SUSPECTED');
-    expect((await world.vmOf(agent)).online).toBe(true);
+    expect(await heldFor(agent)).toBe('CLONE_SUSPECTED');
+    expect((await world.vmOf(agent)).online).toBe(false);
+    // Neither gets in, however often it tries, and each is told so.
+    for (const holder of [agent, twin, agent]) {
+      expect(await holder.connect()).toBe(REFUSED);
+      expect(holder.told).toBe('AGENT_QUARANTINED');
+    }
+  });
+
+  test('at the same moment as the first holds the identity, too', async () => {
+    const agent = await world.enrolled();
+    const twin = agent.clone();
+    await Promise.all([agent.connect(), twin.connect()]);
+    await world.eventually(async () => ((await heldFor(agent)) === 'CLONE_SUSPECTED' ? true : null), 'the quarantine');
+    expect(await agent.connect()).toBe(REFUSED);
+  });
+
+  test('of a held identity starts nothing: a draft is AGENT_QUARANTINED', async () => {
+    const agent = await world.machine();
+    const draft = await world.draft(agent);
+    await agent.answerPrepare();
+    await world.until(draft.op, 'PREPARED');
+    await agent.clone().connect();
+    const { id } = await world.vmOf(agent);
+    const another = await world.ask('POST', '/v1/operations', { vm: id, account: { mode: 'generated' } });
+    expect([another.status, another.body['code']]).toEqual([409, 'AGENT_QUARANTINED']);
+    const secret = { mode: 'generated', recipient_jwk: await world.recipient() };
+    const intent = await world.ask('POST', `/v1/operations/${draft.op}/intent`, { account: { secret } });
+    expect(intent.body['code']).toBe('AGENT_QUARANTINED');
   });
 
   test('after the first is gone flags nothing', async () => {

@@ -50,6 +50,7 @@ async function withVm(): Promise<void> {
       ctr: 0,
       jhead: null,
       flags: [],
+      quarantine: null,
       labels: {},
     }),
   );
