@@ -2,11 +2,12 @@
 // the rights of the file's owner. Never writes into a user's folder as root, and never by path.
 
 import { spawn } from 'node:child_process';
-import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Failure } from '../../protocol/failure.ts';
 import { errnoOf } from './errno.ts';
+import { openRegular, readAtMost } from './small-file.ts';
 
 /** The largest file of any format; which are too large for the server at hand is said by `password-format.ts`. */
 const CONTENT_BYTES_MAX = 4_096;
@@ -30,10 +31,13 @@ export type OwnerFile = {
   close(): void;
 };
 
+/** Where a file is: `root` is empty for this process's own, or `/proc/PID/root` where a process sees other files than this one. */
+export type Place = Readonly<{ root: string; path: string }>;
+
 /** Opens the file's folder and holds it, so that what is checked is what is used. Throws `VNC_FAILED` with a reason. */
-export function openOwnerFile(path: string, owner: Owner, writer: Writer): OwnerFile {
-  const name = basename(path);
-  const folder = openFolder(dirname(path), owner);
+export function openOwnerFile(place: Place, owner: Owner, writer: Writer): OwnerFile {
+  const name = basename(place.path);
+  const folder = openFolder({ ...place, path: dirname(place.path) }, owner);
   const { dev, ino } = fstatSync(folder);
   const write = (action: 'replace' | 'remove', content: Uint8Array): Promise<void> =>
     writeAsOwner({ writer, action, name, folder, owner, content });
@@ -48,10 +52,8 @@ export function openOwnerFile(path: string, owner: Owner, writer: Writer): Owner
   };
 }
 
-function openFolder(path: string, owner: Owner): number {
-  // A user may keep the folder elsewhere: the child can do no more there than its user. Root's own must be the real one.
-  const follow = owner.uid === 0 ? constants.O_NOFOLLOW : 0;
-  const fd = openOr(path, constants.O_RDONLY | constants.O_DIRECTORY | follow);
+function openFolder(place: Place, owner: Owner): number {
+  const fd = owner.uid === 0 ? openOfRoot(place) : openOr(`${place.root}${place.path}`, FOLDER);
   if (fd === undefined) throw new Failure('VNC_FAILED', { reason: 'folder_missing' });
   try {
     assertPrivate(fstatSync(fd), owner);
@@ -62,18 +64,54 @@ function openFolder(path: string, owner: Owner): number {
   }
 }
 
-function readFile(path: string, owner: Owner): Buffer | undefined {
-  const fd = openOr(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  if (fd === undefined) return undefined;
-  try {
-    const stats = fstatSync(fd);
-    if (!stats.isFile() || stats.size > CONTENT_BYTES_MAX)
-      throw new Failure('VNC_FAILED', { reason: 'not_a_password_file' });
-    assertPrivate(stats, owner);
-    return readFileSync(fd);
-  } finally {
-    closeSync(fd);
+const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY;
+
+/**
+ * A user may lead to the folder as they like: the child can do no more there than its user. To root's own nobody else
+ * may lead, by no link and from no folder on the way, or root would write where they wish.
+ */
+function openOfRoot({ root, path }: Place): number | undefined {
+  let fd = openOr(`${root}/`, FOLDER);
+  for (const name of path.split('/').filter(Boolean)) {
+    if (fd === undefined) return undefined;
+    const above = fd;
+    try {
+      assertLedByRoot(fstatSync(above));
+      fd = openOr(`/proc/self/fd/${above}/${name}`, FOLDER | constants.O_NOFOLLOW);
+    } finally {
+      closeSync(above);
+    }
   }
+  return fd;
+}
+
+function assertLedByRoot({ uid, mode }: Stats): void {
+  if (uid !== 0) throw new Failure('VNC_FAILED', { reason: 'wrong_owner' });
+  // In a sticky folder, such as /tmp, nobody can move what is root's.
+  if (mode & OTHERS_WRITE && !(mode & STICKY)) throw new Failure('VNC_FAILED', { reason: 'writable_by_others' });
+}
+
+const STICKY = 0o1000;
+
+function readFile(path: string, owner: Owner): Buffer | undefined {
+  let fd: number | undefined;
+  try {
+    fd = openRegular(path, constants.O_NOFOLLOW, (stats) => assertPasswordFile(stats, owner));
+    return fd === undefined ? undefined : readAtMost(fd, CONTENT_BYTES_MAX);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    // Grown meanwhile, or one of the kernel's, which have no size.
+    throw new Failure('VNC_FAILED', { reason: errnoOf(error) ? 'unreadable' : 'not_a_password_file' }, error);
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+function assertPasswordFile(stats: Stats, owner: Owner): void {
+  if (stats.isSymbolicLink()) throw new Failure('VNC_FAILED', { reason: 'symlink' });
+  if (!stats.isFile() || stats.size > CONTENT_BYTES_MAX)
+    throw new Failure('VNC_FAILED', { reason: 'not_a_password_file' });
+  assertPrivate(stats, owner);
 }
 
 function assertPrivate(stats: Stats, owner: Owner): void {

@@ -2,11 +2,14 @@
 // command line to be logged: other programs' arguments can hold secrets.
 
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { endianness } from 'node:os';
+import { dirname, join } from 'node:path';
 
 /** Largest text read from one file of /proc. */
 const TEXT_BYTES_MAX = 4_194_304;
 const LISTENING = '0A';
+const ESTABLISHED = '01';
+const OTHERS_WRITE = 0o022;
 
 export type Process = Readonly<{
   pid: number;
@@ -19,15 +22,26 @@ export type Process = Readonly<{
   cwd: string;
 }>;
 
+export type Listener = Readonly<{ port: number; address: string }>;
+
 export type Proc = {
   /** Processes whose program's base name is among these. One that ends meanwhile is left out. */
   running(programs: readonly string[]): readonly Process[];
   process(pid: number): Process | undefined;
-  /** TCP ports at which the process itself listens. */
-  listeningPorts(pid: number): readonly number[];
+  /**
+   * Whether it runs a program of the machine's own. A name proves nothing: anyone may call a file as they like, and in
+   * a user namespace of their own even put it where another lies.
+   */
+  isSystemProgram(process: Process): boolean;
+  /** TCP ports at which the process itself listens, each with the IPv4 address at which it is reached from here. */
+  listeners(pid: number): readonly Listener[];
+  /** Whether the process itself holds its end of a TCP connection. */
+  holdsConnection(pid: number, ports: Readonly<{ port: number; peerPort: number }>): boolean;
   sameNetwork(pid: number): boolean;
   /** Whether the process sees the same `/` as this one. */
   sameRoot(pid: number): boolean;
+  /** Whether a folder is the same one for the process and for this one: either may have others mounted there. */
+  sameFolder(pid: number, path: string): boolean;
   /** Start time in clock ticks after boot; with the boot id it tells a process from a later one of the same number. */
   startTime(pid: number): string | undefined;
 };
@@ -63,9 +77,13 @@ export function procAt(root = '/proc'): Proc {
     return new Set(links.flatMap((link) => /^socket:\[([0-9]+)\]$/.exec(link)?.[1] ?? []));
   }
 
-  function same(pid: number, what: string): boolean {
-    const [theirs, ours] = [attempt(() => statSync(file(pid, what))), attempt(() => statSync(file('self', what)))];
-    return theirs !== undefined && theirs.dev === ours?.dev && theirs.ino === ours.ino;
+  const same = (pid: number, what: string): boolean => isSameFile(file(pid, what), file('self', what));
+
+  /** The rows of the TCP tables that the process sees, of the sockets that it holds. */
+  function rowsOf(pid: number): readonly TcpRow[] {
+    const sockets = attempt(() => socketsOf(pid)) ?? new Set<string>();
+    const tables = ['tcp', 'tcp6'].map((name) => attempt(() => readText(file(pid, 'net', name))) ?? '');
+    return tables.flatMap(parseTcpTable).filter(({ inode }) => sockets.has(inode));
   }
 
   return {
@@ -76,26 +94,52 @@ export function procAt(root = '/proc'): Proc {
         return exe !== undefined && programs.includes(baseName(exe)) ? (processOf(pid) ?? []) : [];
       });
     },
-    listeningPorts(pid) {
-      const sockets = attempt(() => socketsOf(pid)) ?? new Set<string>();
-      const tables = ['tcp', 'tcp6'].map((name) => attempt(() => readText(file(pid, 'net', name))) ?? '');
-      const ports = tables.flatMap(parseTcpListeners).filter(({ inode }) => sockets.has(inode));
-      return [...new Set(ports.map(({ port }) => port))].sort((a, b) => a - b);
+    isSystemProgram({ pid, exe }) {
+      // Mounts in this user namespace were made by its root, so a path means here what it says.
+      if (!same(pid, 'ns/user')) return false;
+      const places = [file(pid, 'exe'), file(pid, 'root', dirname(exe))].map((path) => attempt(() => statSync(path)));
+      // Where the machine's programs belong to someone else than root, that one owns the machine.
+      const owners = [0, attempt(() => statSync('/usr/bin'))?.uid];
+      return places.every((stats) => stats && owners.includes(stats.uid) && (stats.mode & OTHERS_WRITE) === 0);
     },
+    listeners(pid) {
+      const found = rowsOf(pid).flatMap(({ state, port, address }) => {
+        const reached = state === LISTENING ? addressToReach(address) : undefined;
+        return reached === undefined ? [] : [{ port, address: reached }];
+      });
+      const byPort = new Map(found.reverse().map((listener) => [listener.port, listener]));
+      return [...byPort.values()].sort((a, b) => a.port - b.port);
+    },
+    holdsConnection: (pid, { port, peerPort }) =>
+      rowsOf(pid).some((row) => row.state === ESTABLISHED && row.port === port && row.peerPort === peerPort),
     sameNetwork: (pid) => same(pid, 'ns/net'),
     sameRoot: (pid) => same(pid, 'root'),
+    sameFolder: (pid, path) => isSameFile(file(pid, 'root', path), path),
     startTime: (pid) => attempt(() => parseStartTime(readText(file(pid, 'stat')))),
   };
 }
 
-/** Rows in state LISTEN of /proc/net/tcp or tcp6: local port and the socket's inode. */
-export function parseTcpListeners(table: string): readonly { port: number; inode: string }[] {
+export type TcpRow = Readonly<{ state: string; address: string; port: number; peerPort: number; inode: string }>;
+
+/** Rows of /proc/net/tcp or tcp6; addresses in the kernel's own hexadecimal. */
+export function parseTcpTable(table: string): readonly TcpRow[] {
   return table.split('\n').flatMap((row) => {
-    const [, local, , state, , , , , , inode] = row.trim().split(/\s+/);
-    const port = local?.split(':').at(-1);
-    if (state !== LISTENING || !port || !inode) return [];
-    return [{ port: Number.parseInt(port, 16), inode }];
+    const [, local, peer, state, , , , , , inode] = row.trim().split(/\s+/);
+    const [address, port] = local?.split(':') ?? [];
+    const peerPort = peer?.split(':')[1];
+    if (!address || !port || !peerPort || !state || !inode) return [];
+    return [{ state, address, port: Number.parseInt(port, 16), peerPort: Number.parseInt(peerPort, 16), inode }];
   });
+}
+
+/** The IPv4 address to connect to, for a listener's; `undefined` where there is none. */
+export function addressToReach(address: string): string | undefined {
+  if (/^0+$/.test(address)) return '127.0.0.1';
+  const mapped = /^0{16}(?:0000FFFF|FFFF0000)([0-9A-F]{8})$/.exec(address)?.[1] ?? address;
+  if (mapped.length !== 8) return undefined;
+  // One word in the byte order of the machine.
+  const bytes = mapped.match(/../g)?.map((byte) => Number.parseInt(byte, 16)) ?? [];
+  return (endianness() === 'LE' ? bytes.reverse() : bytes).join('.');
 }
 
 /** Field 22 of /proc/PID/stat. The name in field 2 may itself hold blanks and brackets, so count from its last bracket. */
@@ -130,6 +174,11 @@ function readText(path: string): string {
   const text = readFileSync(path, 'utf8');
   if (text.length > TEXT_BYTES_MAX) throw new Error(`${path} is too large`);
   return text;
+}
+
+function isSameFile(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((path) => attempt(() => statSync(path)));
+  return a !== undefined && a.dev === b?.dev && a.ino === b.ino;
 }
 
 function isNumber(name: string): boolean {

@@ -15,6 +15,7 @@ import {
 } from './credential-files.ts';
 import { defaultWriter, openOwnerFile, type Writer } from './owner-file.ts';
 import type { PasswordFormat } from './password-format.ts';
+import type { Proc } from './proc.ts';
 import { authenticateRfb } from './rfb.ts';
 import type { Found } from './vnc-process.ts';
 
@@ -34,6 +35,7 @@ export type VncByFileOptions = Readonly<{
 
 /** What is particular to one kind of server. */
 export type ServerKind = Readonly<{
+  proc: Proc;
   findAll(): readonly Found[];
   /** The format while no server runs that would tell; a kind with several formats has none. */
   restingFormat: PasswordFormat | undefined;
@@ -67,13 +69,20 @@ export function vncByFile(options: VncByFileOptions, kind: ServerKind): Vnc {
   async function handshake(server: VncServer, found: Found | undefined, password: Uint8Array): Promise<VncVerdict> {
     if (server.kind !== 'vncauth') return unknown('account_kind');
     // The port alone could be someone else's by now.
-    const port = found?.server.port;
-    if (port === undefined || port === null) return unknown('not_running');
-    const wanted = { port, timeoutMs: options.probeTimeoutMs ?? PROBE_TIMEOUT_MS, quietMs: QUIET_MS };
-    const verdict = await authenticateRfb({ ...wanted, localAddress: PROBE_ADDRESS }, password);
+    if (found === undefined || found.server.port === null) return unknown('not_running');
+    const { address, process } = found;
+    const wanted = {
+      address,
+      port: found.server.port,
+      timeoutMs: options.probeTimeoutMs ?? PROBE_TIMEOUT_MS,
+      quietMs: QUIET_MS,
+      isServer: (ports: { port: number; peerPort: number }) => kind.proc.holdsConnection(process.pid, ports),
+    };
+    const credential = { user: undefined, password };
+    const verdict = await authenticateRfb({ ...wanted, localAddress: PROBE_ADDRESS }, credential);
     const turnedAway = verdict === 'bind' || (kind.closesOnStrangers && verdict.reason === 'closed');
     if (!turnedAway) return verdict;
-    const again = await authenticateRfb({ ...wanted, localAddress: FALLBACK_ADDRESS }, password);
+    const again = await authenticateRfb({ ...wanted, localAddress: FALLBACK_ADDRESS }, credential);
     return again === 'bind' ? unknown('address') : again;
   }
 
@@ -155,7 +164,7 @@ function assertChangeable(server: VncServer, found: Found | undefined): void {
 function readStored(server: VncServer, format: PasswordFormat, writer: Writer): Uint8Array | undefined {
   if (server.source === null || server.kind !== 'vncauth') return undefined;
   try {
-    const file = openOwnerFile(server.source, server.owner, writer);
+    const file = openOwnerFile({ root: '', path: server.source }, server.owner, writer);
     try {
       return readPassword(file, format);
     } finally {

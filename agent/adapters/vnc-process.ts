@@ -2,15 +2,19 @@
 // Looks only; what it reads of a command line goes into no log.
 
 import { readFileSync } from 'node:fs';
-import type { VncServer } from '../ports/vnc.ts';
+import { posix } from 'node:path';
+import { PASSWORD_BYTES_MAX, VNCAUTH_BYTES } from '../../protocol/limits.ts';
+import type { VncKind, VncServer } from '../ports/vnc.ts';
 import { parsePasswd } from './account-database.ts';
 import type { PasswordFormat } from './password-format.ts';
-import type { Proc, Process } from './proc.ts';
+import type { Listener, Proc, Process } from './proc.ts';
 
 /** A running server as found, beside its record. */
 export type Found = Readonly<{
   server: VncServer;
   process: Process;
+  /** The IPv4 address at which it is reached. */
+  address: string;
   /** The file that the running server reads, in its own view of the tree. */
   live: string | undefined;
   /** Why a file would not be obeyed, where that is so. */
@@ -18,26 +22,72 @@ export type Found = Readonly<{
   format: PasswordFormat;
 }>;
 
-/** Where a server listens; `null` where it cannot be reached from here. `asked` is what its arguments say. */
-export function portOf(proc: Proc, { pid }: Process, asked: number | undefined): number | null {
-  const listening = proc.sameNetwork(pid) ? proc.listeningPorts(pid) : [];
-  // X servers listen for X clients as well; the port asked for wins, then one where VNC servers usually are.
-  if (asked !== undefined && listening.includes(asked)) return asked;
-  return listening.find((port) => port >= 5900 && port < 6000) ?? listening[0] ?? null;
+/** What a kind of server says of a process of its own; the rest is the same for all. */
+export type Said = Readonly<{
+  kind: string;
+  /** The port that its arguments name. */
+  asked: number | undefined;
+  credential: VncKind;
+  live: string | undefined;
+  /** The file of the next start, where that is not the live one. */
+  source?: string | null;
+  obstacle?: string | undefined;
+  format: PasswordFormat;
+}>;
+
+export function describeServer(proc: Proc, process: Process, said: Said): Found {
+  const { asked, credential, live, obstacle, format, source = live ?? null } = said;
+  const listener = listenerOf(proc, process, asked);
+  const port = listener?.port ?? null;
+  return {
+    process,
+    address: listener?.address ?? LOOPBACK,
+    live,
+    obstacle,
+    format,
+    server: {
+      id: `${said.kind}:${port ?? nameWithoutPort(proc, process, asked)}`,
+      kind: credential,
+      effective: credential === 'vncauth' ? VNCAUTH_BYTES : PASSWORD_BYTES_MAX,
+      port,
+      owner: { uid: process.uid, gid: process.gid },
+      source: source !== null && outlives(proc, process, source) ? source : null,
+    },
+  };
 }
 
-/** A server that cannot be reached is named by the port it was told, or by none. */
-export function idOf(kind: string, port: number | null, asked: number | undefined): string {
-  return `${kind}:${port ?? asked ?? 0}`;
+/** Only the machine's own programs: a user's file of the same name may be anything. */
+export function runningServers(proc: Proc, programs: readonly string[]): readonly Process[] {
+  return proc.running(programs).filter((process) => proc.isSystemProgram(process));
+}
+
+const LOOPBACK = '127.0.0.1';
+
+/** Where a server listens; `undefined` where it cannot be reached from here. `asked` is what its arguments say. */
+function listenerOf(proc: Proc, { pid }: Process, asked: number | undefined): Listener | undefined {
+  const listening = proc.sameNetwork(pid) ? proc.listeners(pid) : [];
+  // X servers listen for X clients as well; the port asked for wins, then one where VNC servers usually are.
+  const named = listening.find(({ port }) => port === asked);
+  return named ?? listening.find(({ port }) => port >= 5900 && port < 6000) ?? listening[0];
+}
+
+/** In another network of the machine a port names another server than here: such a one must not take its name. */
+function nameWithoutPort(proc: Proc, { pid }: Process, asked: number | undefined): number {
+  return proc.sameNetwork(pid) ? (asked ?? 0) : 0;
+}
+
+/** Whether the file can be found again when the process is gone: it must be the same one from here. */
+function outlives(proc: Proc, { pid }: Process, path: string): boolean {
+  return proc.sameRoot(pid) && proc.sameFolder(pid, posix.dirname(path));
 }
 
 export function homeOf(uid: number, passwd = '/etc/passwd'): string | undefined {
   return parsePasswd(readFileSync(passwd, 'utf8')).find((entry) => entry.uid === uid)?.home;
 }
 
-/** A path as the process sees it. */
-export function insideRoot(pid: number, path: string): string {
-  return `/proc/${pid}/root${path}`;
+/** The tree as the process sees it. */
+export function rootOf(pid: number): string {
+  return `/proc/${pid}/root`;
 }
 
 export function parsePort(text: string | undefined): number | undefined {

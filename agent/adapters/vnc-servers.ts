@@ -3,15 +3,19 @@
 
 import { Failure } from '../../protocol/failure.ts';
 import type { Vnc, VncServer } from '../ports/vnc.ts';
+import type { Proc } from './proc.ts';
 import type { VncByFileOptions } from './vnc-by-file.ts';
 import { vncTigervnc } from './vnc-tigervnc.ts';
 import { vncTightvnc } from './vnc-tightvnc.ts';
 import { vncX11vnc } from './vnc-x11vnc.ts';
 
+/** `proc` is for tests that show the adapters another machine. */
+export type VncServersOptions = VncByFileOptions & Readonly<{ proc?: Proc }>;
+
 /** By the part of an id before its colon. */
 export type VncKinds = Readonly<Record<string, Vnc>>;
 
-export function vncServers(options: VncByFileOptions): Vnc {
+export function vncServers(options: VncServersOptions): Vnc {
   return joinVnc({
     tigervnc: vncTigervnc(options),
     tightvnc: vncTightvnc(options),

@@ -1,15 +1,15 @@
 // TigerVNC servers of a Linux guest, both those with a display of their own and the one that shows another's: found by
 // their program files, with the file that each reads now and the one it will read at its next start.
 
-import { readFileSync } from 'node:fs';
 import { basename, posix } from 'node:path';
 import type { Vnc } from '../ports/vnc.ts';
 import { obfuscated } from './password-format.ts';
 import { type Proc, type Process, procAt } from './proc.ts';
+import { readSmall } from './small-file.ts';
 import { isWrapperCopy, parseTigervncArguments } from './tigervnc-arguments.ts';
 import { findDefaultFile, findWrapperSource } from './tigervnc-source.ts';
 import { type VncByFileOptions, vncByFile } from './vnc-by-file.ts';
-import { type Found, homeOf, idOf, insideRoot, portOf } from './vnc-process.ts';
+import { describeServer, type Found, homeOf, rootOf, runningServers } from './vnc-process.ts';
 
 /** By program file; `Xvnc` and `x0vncserver` are TigerVNC's where its own configuration folder names are used. */
 const PROGRAMS = ['Xtigervnc', 'X0tigervnc', 'Xvnc', 'x0vncserver'];
@@ -22,30 +22,22 @@ export function vncTigervnc(options: VncTigervncOptions): Vnc {
   function describe(process: Process): Found | undefined {
     if (!isTiger(process)) return undefined;
     const given = parseTigervncArguments(process.argv);
-    const port = portOf(proc, process, given.port);
     const home = homeOf(process.uid, options.passwd);
     const named = given.passwordFile && posix.resolve(process.cwd, given.passwordFile);
     const live = named ?? (home === undefined ? undefined : findDefaultFile(home));
-    return {
-      process,
+    return describeServer(proc, process, {
+      kind: 'tigervnc',
+      asked: given.port,
+      credential: given.kind,
       live,
+      source: given.kind === 'vncauth' ? findSource(process, live, home) : null,
       obstacle: given.inline ? 'inline_password' : undefined,
       format: obfuscated,
-      server: {
-        id: idOf('tigervnc', port, given.port),
-        kind: given.kind,
-        effective: given.effective,
-        port,
-        owner: { uid: process.uid, gid: process.gid },
-        source: given.kind === 'vncauth' ? findSource(process, live, home) : null,
-      },
-    };
+    });
   }
 
-  /** Another root's files cannot be found again after its processes are gone. */
   function findSource(process: Process, live: string | undefined, home: string | undefined): string | null {
-    if (live === undefined || !proc.sameRoot(process.pid)) return null;
-    if (!isWrapperCopy(live)) return live;
+    if (live === undefined || !isWrapperCopy(live)) return live ?? null;
     if (home === undefined) return null;
     const parent = proc.process(process.parent);
     const isWrapper = parent?.argv.slice(0, 2).some((argument) => /vncserver$/.test(basename(argument)));
@@ -58,7 +50,8 @@ export function vncTigervnc(options: VncTigervncOptions): Vnc {
   }
 
   return vncByFile(options, {
-    findAll: () => proc.running(PROGRAMS).flatMap((process) => describe(process) ?? []),
+    proc,
+    findAll: () => runningServers(proc, PROGRAMS).flatMap((process) => describe(process) ?? []),
     restingFormat: obfuscated,
     // A connection that ends without a login counts against its address.
     closesOnStrangers: false,
@@ -73,7 +66,7 @@ function isTiger({ exe, argv }: Process): boolean {
 
 function readLive(pid: number, live: string): Uint8Array | undefined {
   try {
-    return readFileSync(insideRoot(pid, live));
+    return readSmall(`${rootOf(pid)}${live}`);
   } catch {
     return undefined;
   }

@@ -3,12 +3,11 @@
 // callers must not try a wrong password twice.
 
 import { posix } from 'node:path';
-import { VNCAUTH_BYTES } from '../../protocol/limits.ts';
 import type { Vnc } from '../ports/vnc.ts';
 import { obfuscated } from './password-format.ts';
 import { type Proc, type Process, procAt } from './proc.ts';
 import { type VncByFileOptions, vncByFile } from './vnc-by-file.ts';
-import { type Found, idOf, parsePort, portOf, portOfDisplay } from './vnc-process.ts';
+import { describeServer, type Found, parsePort, portOfDisplay, runningServers } from './vnc-process.ts';
 
 export type VncTightvncOptions = VncByFileOptions & Readonly<{ proc?: Proc }>;
 
@@ -17,27 +16,18 @@ export function vncTightvnc(options: VncTightvncOptions): Vnc {
 
   function describe(process: Process): Found {
     const given = parseTightvncArguments(process.argv);
-    const port = portOf(proc, process, given.port);
-    const file = given.passwordFile && posix.resolve(process.cwd, given.passwordFile);
-    return {
-      process,
-      live: file,
-      obstacle: undefined,
+    return describeServer(proc, process, {
+      kind: 'tightvnc',
+      asked: given.port,
+      credential: 'vncauth',
+      live: given.passwordFile && posix.resolve(process.cwd, given.passwordFile),
       format: obfuscated,
-      server: {
-        id: idOf('tightvnc', port, given.port),
-        kind: 'vncauth',
-        effective: VNCAUTH_BYTES,
-        port,
-        owner: { uid: process.uid, gid: process.gid },
-        // Another root's files cannot be found again after its processes are gone.
-        source: file !== undefined && proc.sameRoot(process.pid) ? file : null,
-      },
-    };
+    });
   }
 
   return vncByFile(options, {
-    findAll: () => proc.running(['Xtightvnc']).map(describe),
+    proc,
+    findAll: () => runningServers(proc, ['Xtightvnc']).map(describe),
     restingFormat: obfuscated,
     closesOnStrangers: false,
   });

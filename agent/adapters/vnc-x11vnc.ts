@@ -3,13 +3,12 @@
 
 import { existsSync } from 'node:fs';
 import { join, posix } from 'node:path';
-import { PASSWORD_BYTES_MAX, VNCAUTH_BYTES } from '../../protocol/limits.ts';
 import type { Vnc } from '../ports/vnc.ts';
 import { obfuscated, type PasswordFormat, plainLines } from './password-format.ts';
 import { type Proc, type Process, procAt } from './proc.ts';
 import { readSmall } from './small-file.ts';
 import { type VncByFileOptions, vncByFile } from './vnc-by-file.ts';
-import { type Found, homeOf, idOf, insideRoot, portOf } from './vnc-process.ts';
+import { describeServer, type Found, homeOf, rootOf, runningServers } from './vnc-process.ts';
 import { decidesCredential, parseX11vncArguments, type X11vncArguments } from './x11vnc-arguments.ts';
 
 export type VncX11vncOptions = VncByFileOptions & Readonly<{ proc?: Proc; passwd?: string }>;
@@ -21,29 +20,21 @@ export function vncX11vnc(options: VncX11vncOptions): Vnc {
 
   function describe(process: Process): Found {
     const given = parseX11vncArguments(process.argv);
-    const port = portOf(proc, process, given.port);
     const home = homeOf(process.uid, options.passwd);
-    const byAccount = given.credential.in === 'account';
     const { file, format, obstacle } = hasOtherOptions(process, given, home) ? nowhere : placeOf(process, given, home);
-    return {
-      process,
+    return describeServer(proc, process, {
+      kind: 'x11vnc',
+      asked: given.port,
+      credential: given.credential.in === 'account' ? 'account' : 'vncauth',
       live: file,
       obstacle,
       format,
-      server: {
-        id: idOf('x11vnc', port, given.port),
-        kind: byAccount ? 'account' : 'vncauth',
-        effective: byAccount ? PASSWORD_BYTES_MAX : VNCAUTH_BYTES,
-        port,
-        owner: { uid: process.uid, gid: process.gid },
-        // Another root's files cannot be found again after its processes are gone.
-        source: file !== undefined && proc.sameRoot(process.pid) ? file : null,
-      },
-    };
+    });
   }
 
   return vncByFile(options, {
-    findAll: () => proc.running(['x11vnc']).map(describe),
+    proc,
+    findAll: () => runningServers(proc, ['x11vnc']).map(describe),
     restingFormat: undefined,
     // `-localhost` means 127.0.0.1 and no other loopback address.
     closesOnStrangers: true,
@@ -72,8 +63,8 @@ function placeOf(process: Process, { credential }: X11vncArguments, home: string
 /** The order in which `-usepw` looks. */
 function homePlace(process: Process, home: string): Place {
   const [first, second] = [join(home, '.vnc', 'passwd'), join(home, '.vnc', 'passwdfile')];
-  if (existsSync(insideRoot(process.pid, first))) return { ...nowhere, file: first };
-  return existsSync(insideRoot(process.pid, second)) ? { ...nowhere, file: second, format: plainLines } : nowhere;
+  if (existsSync(`${rootOf(process.pid)}${first}`)) return { ...nowhere, file: first };
+  return existsSync(`${rootOf(process.pid)}${second}`) ? { ...nowhere, file: second, format: plainLines } : nowhere;
 }
 
 /** Options may stand in a file as well; what cannot be read there is taken for the worst. */
@@ -82,7 +73,7 @@ function hasOtherOptions(process: Process, { optionsFile }: X11vncArguments, hom
   if (optionsFile === undefined && home === undefined) return false;
   const path = optionsFile === undefined ? join(home ?? '', '.x11vncrc') : posix.resolve(process.cwd, optionsFile);
   try {
-    const content = readSmall(insideRoot(process.pid, path));
+    const content = readSmall(`${rootOf(process.pid)}${path}`);
     return content !== undefined && decidesCredential(content.toString('utf8'));
   } catch {
     return true;

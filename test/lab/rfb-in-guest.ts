@@ -6,7 +6,14 @@ import { authenticateRfb } from '../../agent/adapters/rfb.ts';
 
 const password = readFileSync(0);
 const verdict = await authenticateRfb(
-  { port: Number(process.argv[2]), localAddress: '127.0.0.77', timeoutMs: 5_000, quietMs: 250 },
-  password,
+  {
+    address: '127.0.0.1',
+    port: Number(process.argv[2]),
+    localAddress: '127.0.0.77',
+    timeoutMs: 5_000,
+    quietMs: 250,
+    isServer: () => true,
+  },
+  { user: undefined, password },
 );
 console.log(typeof verdict === 'string' ? verdict : verdict.verdict);

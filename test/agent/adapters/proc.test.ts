@@ -1,9 +1,10 @@
 // What files of /proc mean, and who this process is in it.
 
-import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { parseMountinfo, topMount } from '../../../agent/adapters/mountinfo.ts';
-import { isLocked, parseStartTime, parseTcpListeners, procAt } from '../../../agent/adapters/proc.ts';
+import { addressToReach, isLocked, parseStartTime, parseTcpTable, procAt } from '../../../agent/adapters/proc.ts';
 
 describe('mounts', () => {
   const text = [
@@ -28,13 +29,23 @@ describe('mounts', () => {
 });
 
 describe('sockets', () => {
-  it('only listening ones count, and ports are hexadecimal', () => {
+  it('have their ports in hexadecimal', () => {
     const table = [
       '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode',
       '   0: 0100007F:170D 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 7001 1 0 100 0 0 10 0',
       '   1: 0100007F:170E 0100007F:ABCD 01 00000000:00000000 00:00000000 00000000  1000        0 7002 1 0 20 4 30 10 -1',
     ].join('\n');
-    expect(parseTcpListeners(table)).toEqual([{ port: 5901, inode: '7001' }]);
+    expect(parseTcpTable(table)).toEqual([
+      { state: '0A', address: '0100007F', port: 5901, peerPort: 0, inode: '7001' },
+      { state: '01', address: '0100007F', port: 5902, peerPort: 0xabcd, inode: '7002' },
+    ]);
+  });
+  it('are reached at the address at which they listen, or on loopback where that is any', () => {
+    const any6 = '0'.repeat(32);
+    const mapped = `${'0'.repeat(16)}FFFF00000200007F`;
+    const loopback6 = `${'0'.repeat(24)}01000000`;
+    const texts = ['00000000', '0100007F', '0200007F', '0500000A', any6, mapped, loopback6].map(addressToReach);
+    expect(texts).toEqual(['127.0.0.1', '127.0.0.1', '127.0.0.2', '10.0.0.5', '127.0.0.1', '127.0.0.2', undefined]);
   });
 });
 
@@ -73,13 +84,28 @@ describe('processes', () => {
       parent: process.ppid,
     });
     expect(proc.running(['node']).map(({ pid }) => pid)).toContain(process.pid);
-    expect(proc.listeningPorts(process.pid)).toContain(port);
+    expect(proc.listeners(process.pid)).toContainEqual({ port, address: '127.0.0.1' });
     expect([proc.sameNetwork(process.pid), proc.sameRoot(process.pid)]).toEqual([true, true]);
+    expect([proc.sameFolder(process.pid, '/tmp'), proc.sameFolder(process.pid, '/not-there')]).toEqual([true, false]);
+    server.close();
+  });
+  it('a connection is held by who took it, and by nobody else', async () => {
+    const proc = procAt();
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const client = connect(port, '127.0.0.1');
+    await Promise.all([once(client, 'connect'), once(server, 'connection')]);
+    const ports = { port, peerPort: client.localPort ?? 0 };
+    const held = [ports, { ...ports, peerPort: ports.peerPort + 1 }, { ...ports, port: port + 1 }];
+    expect(held.map((each) => proc.holdsConnection(process.pid, each))).toEqual([true, false, false]);
+    expect(proc.holdsConnection(process.ppid, ports)).toBe(false);
+    client.destroy();
     server.close();
   });
   it('a process that is not there is not found', () => {
     const proc = procAt();
     expect([proc.process(2 ** 30), proc.startTime(2 ** 30)]).toEqual([undefined, undefined]);
-    expect(proc.listeningPorts(2 ** 30)).toEqual([]);
+    expect(proc.listeners(2 ** 30)).toEqual([]);
   });
 });

@@ -66,7 +66,10 @@ const GREETING = { say: Buffer.from('RFB 003.008\n'), hear: 12 };
 const TYPES = { say: Buffer.from([2, 16, 2]), hear: 1 };
 const CHALLENGE = { say: challenge, hear: 16 };
 const ask = (port: number, password = drawSecret().revealBytes(), localAddress = '127.88.0.1') =>
-  authenticateRfb({ port, localAddress, timeoutMs: 2_000, quietMs: 60 }, password);
+  authenticateRfb(
+    { address: '127.0.0.1', port, localAddress, timeoutMs: 2_000, quietMs: 60, isServer: () => true },
+    { user: undefined, password },
+  );
 
 describe('the handshake', () => {
   it('answers the challenge, sends nothing after the verdict, and connects once', async () => {
@@ -107,6 +110,11 @@ describe('the handshake', () => {
       [{ say: Buffer.concat([OK, Buffer.alloc(29)]) }],
       'unknown not_silent',
     ],
+    [
+      'an acceptance that goes on and ends is a refusal of neatvnc',
+      [{ say: Buffer.concat([OK, Buffer.alloc(29)]), end: true }],
+      'rejected ends',
+    ],
     ['an end after an acceptance makes it none', [{ say: OK, end: true }], 'unknown not_silent'],
     ['an end without a verdict is no verdict', [{ say: Buffer.alloc(0), end: true }], 'unknown closed'],
     ['silence is no verdict', [], 'unknown timeout'],
@@ -141,6 +149,21 @@ describe('the handshake', () => {
     expect(await ask(port)).toEqual({ verdict: 'unknown', reason: 'blocked' });
     await ended;
     expect(heard).toEqual([]);
+  });
+
+  it('another process than the server that is meant is told nothing of the password', async () => {
+    const { port, heard, ended } = await serve([GREETING, TYPES, CHALLENGE, { say: OK, hear: 1 }]);
+    const asked: object[] = [];
+    const isServer = (ports: object): boolean => {
+      asked.push(ports);
+      return false;
+    };
+    const options = { address: '127.0.0.1', port, localAddress: '127.88.0.1', timeoutMs: 2_000, quietMs: 60, isServer };
+    const verdict = await authenticateRfb(options, { user: undefined, password: drawSecret().revealBytes() });
+    expect(verdict).toEqual({ verdict: 'unknown', reason: 'other_process' });
+    await ended;
+    expect(heard.map(({ length }) => length)).toEqual([12, 1]);
+    expect(asked).toEqual([{ port, peerPort: expect.any(Number) }]);
   });
 
   it.each(['003', '007'])('version 3.%s is spoken, too', async (minor) => {

@@ -56,7 +56,8 @@ export function vncInGuest({ vnc, program, traits, display, stopSignal, argv }: 
     }
     const started = startAsAda(command);
     child = started;
-    const listens = () => proc.running([program]).some(({ pid }) => proc.listeningPorts(pid).includes(traits.port));
+    const listens = () =>
+      proc.running([program]).some(({ pid }) => proc.listeners(pid).some(({ port }) => port === traits.port));
     await until(() => {
       if (started.exitCode !== null || started.signalCode !== null) throw new Error(`${program} ended early`);
       return listens();

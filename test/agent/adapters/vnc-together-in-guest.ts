@@ -63,7 +63,7 @@ function writePassword(path: string, content: string | Uint8Array): void {
 
 function listens(program: string, port: number): boolean {
   const proc = procAt();
-  return proc.running([program]).some(({ pid }) => proc.listeningPorts(pid).includes(port));
+  return proc.running([program]).some(({ pid }) => proc.listeners(pid).some((listener) => listener.port === port));
 }
 
 /** One rule, for its servers are started once and changed one after another. */

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { linuxAccountRules } from '../adapters/account-files-in-guest.ts';
 import { accountsInGuest } from '../adapters/accounts-in-guest.ts';
 import { environmentInGuest, powerInGuest } from '../adapters/machine-in-guest.ts';
+import { adversaryRules } from '../adapters/vnc-adversary-in-guest.ts';
 import { vncInGuest } from '../adapters/vnc-in-guest.ts';
 import { type VncStand, vncStands } from '../adapters/vnc-stands.ts';
 import { togetherRules } from '../adapters/vnc-together-in-guest.ts';
@@ -32,6 +33,7 @@ const contracts: Readonly<Record<string, () => Promise<void>>> = {
   accounts: () => runRules([...allAccountsRules, ...linuxAccountRules], accountsInGuest()),
   ...Object.fromEntries(Object.entries(vncStands).map(([name, stand]) => [name, () => runVncRules(stand)])),
   'vnc-together': () => runRules(togetherRules, null),
+  'vnc-adversary': () => runRules(adversaryRules, null),
   power: () => runRules(powerRules, powerInGuest()),
   environment: () => runRules(environmentRules, environmentInGuest()),
 };
