@@ -9,7 +9,7 @@ import type { Power } from '../ports/power.ts';
 import { errnoOf } from './errno.ts';
 
 /** Programs that run as the first process and obey their own `/sbin/reboot`. */
-const INITS = ['init', 'busybox', 'openrc-init', 'runit', 'runit-init'];
+const INITS = ['init', 'busybox', 'openrc-init', 'runit', 'runit-init', 's6-svscan', 'dinit', 'finit'];
 const REQUEST_TIMEOUT_MS = 30_000;
 const WARN_TIMEOUT_MS = 5_000;
 
@@ -47,7 +47,7 @@ function rebootCommand(root: string): readonly string[] {
 
 function readInit(root: string): string {
   try {
-    return readlinkSync(join(root, 'proc/1/exe'));
+    return readlinkSync(join(root, 'proc/1/exe')).replace(/ \(deleted\)$/, '');
   } catch (error) {
     throw denied('init_unknown', error);
   }

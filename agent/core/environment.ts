@@ -5,6 +5,8 @@
 export type BootFacts = Readonly<{
   kernelCommandLine: string | null;
   initPath: string | null;
+  initName: string | null;
+  initAliases: readonly string[];
   rootIsInits: boolean | null;
   rootFilesystem: string | null;
   initrd: boolean;
@@ -26,7 +28,29 @@ export const rootFilesystems: readonly string[] = [
   'jfs',
 ];
 
-const shells: readonly string[] = ['sh', 'bash', 'dash', 'ash', 'zsh', 'ksh', 'mksh', 'fish', 'csh', 'tcsh', 'sulogin'];
+const shells: readonly string[] = [
+  ...[
+    'sh',
+    'bash',
+    'dash',
+    'ash',
+    'zsh',
+    'ksh',
+    'mksh',
+    'fish',
+    'csh',
+    'tcsh',
+    'yash',
+    'posh',
+    'sash',
+    'rbash',
+    'lksh',
+  ],
+  ...['ksh93', 'bash-static', 'zsh-static', 'mksh-static', 'static-sh', 'sulogin'],
+];
+/** Programs that are whatever they are called by: the init of some systems, and a shell under another name. */
+const multicall: readonly string[] = ['busybox', 'toybox'];
+const multicallInits: readonly string[] = ['init', 'linuxrc'];
 
 const bareArguments: readonly string[] = [
   'single',
@@ -44,13 +68,11 @@ const bareArguments: readonly string[] = [
   'systemd.volatile',
 ];
 /** `break` is to initramfs-tools(7) what `rd.break` is to dracut. */
-const argumentsWithAnyValue: readonly string[] = ['rd.break', 'break', 'rd.emergency', 'systemd.run'];
+const argumentsWithAnyValue: readonly string[] = ['rd.break', 'break', 'rd.emergency', 'systemd.run', 'rd.systemd.run'];
 /** systemd reads `-` and `_` in its own arguments as one, and those with `rd.` in front of them in the initramfs. */
 const debugShell = /^(rd\.)?systemd\.debug[_-]shell$/;
 const unitArgument = /^(rd\.)?systemd\.(unit|wants)$/;
 const shellTargets = /^(rescue|emergency|debug-shell|runlevel1)(\.target|\.service)?$/;
-/** Programs that are whatever they are called by: the init of some systems, and a shell under another name. */
-const multicall: readonly string[] = ['busybox', 'toybox'];
 
 /** The first reason for which this environment is refused, or `undefined` where it is a normal one. */
 export function environmentFault(facts: BootFacts, acceptedRootfs: readonly string[] = []): string | undefined {
@@ -59,9 +81,9 @@ export function environmentFault(facts: BootFacts, acceptedRootfs: readonly stri
   if (!facts.rootFilesystem || ![...rootFilesystems, ...acceptedRootfs].includes(facts.rootFilesystem))
     return 'root_filesystem';
   if (facts.initPath === null) return 'init_unknown';
-  if (shells.includes(baseName(facts.initPath))) return 'init_is_shell';
+  if (isShell(facts.initPath, facts.initName)) return 'init_is_shell';
   if (facts.kernelCommandLine === null) return 'kernel_arguments_unknown';
-  const argument = forbiddenArgument(facts.kernelCommandLine, facts.initPath);
+  const argument = forbiddenArgument(facts.kernelCommandLine, [facts.initPath, ...facts.initAliases]);
   if (argument) return `kernel_argument:${argument}`;
   if (facts.marker !== 'same') return `marker_${facts.marker}`;
   if (facts.nextRoot) return 'nextroot';
@@ -69,24 +91,42 @@ export function environmentFault(facts: BootFacts, acceptedRootfs: readonly stri
   return undefined;
 }
 
-/** The key of the first kernel argument that must not be there. Keys are compared whole and with their case. */
-export function forbiddenArgument(commandLine: string, initPath: string): string | undefined {
-  for (const argument of splitArguments(commandLine)) {
+function isShell(initPath: string, initName: string | null): boolean {
+  if (!multicall.includes(baseName(initPath))) return shells.includes(baseName(initPath));
+  return initName === null || !multicallInits.includes(initName);
+}
+
+/**
+ * The key of the first kernel argument that must not be there. Keys are compared whole and with their case. `inits`: the paths
+ * that lead to the program that runs as the first process.
+ */
+export function forbiddenArgument(commandLine: string, inits: readonly string[]): string | undefined {
+  // What only one of its readers takes for an argument is one.
+  for (const argument of [...splitArguments(commandLine), ...splitAsSystemd(commandLine)]) {
     const [key = '', value] = splitOnce(argument);
     if (value === undefined ? bareArguments.includes(key) : argumentsWithAnyValue.includes(key)) return key;
     if (key === 'systemd.volatile' && value !== 'no') return key;
     if (debugShell.test(key)) return key;
     if (unitArgument.test(key) && value !== undefined && shellTargets.test(value)) return key;
-    if ((key === 'init' || key === 'rdinit') && value !== undefined && !isOrdinaryInit(value, initPath)) return key;
+    if ((key === 'init' || key === 'rdinit') && value !== undefined && !isOrdinaryInit(value, inits)) return key;
   }
   return undefined;
 }
 
-/** Splits at blanks outside double quotes and stops at `--`, behind which arguments are init's own. */
+/** As the kernel does: at blanks outside double quotes, up to `--`, behind which arguments are init's own. */
 export function splitArguments(commandLine: string): string[] {
-  const found: string[] = commandLine.match(/(?:[^\s"]|"[^"]*"?)+/g) ?? [];
+  return upToDashes(commandLine.match(/(?:[^\s"]|"[^"]*"?)+/g) ?? []).map((argument) => argument.replaceAll('"', ''));
+}
+
+/** systemd takes single quotes for quotes as well. */
+export function splitAsSystemd(commandLine: string): string[] {
+  const found = upToDashes(commandLine.match(/(?:[^\s"']|"[^"]*"?|'[^']*'?)+/g) ?? []);
+  return found.map((argument) => argument.replace(/"([^"]*)"?|'([^']*)'?/g, '$1$2'));
+}
+
+function upToDashes(found: readonly string[]): readonly string[] {
   const end = found.indexOf('--');
-  return (end < 0 ? found : found.slice(0, end)).map((argument) => argument.replaceAll('"', ''));
+  return end < 0 ? found : found.slice(0, end);
 }
 
 function splitOnce(argument: string): [string, string | undefined] {
@@ -94,10 +134,9 @@ function splitOnce(argument: string): [string, string | undefined] {
   return at < 0 ? [argument, undefined] : [argument.slice(0, at), argument.slice(at + 1)];
 }
 
-/** `init=` may name what runs as PID 1 anyway; a shell never. */
-function isOrdinaryInit(value: string, initPath: string): boolean {
-  if ([...shells, ...multicall].includes(baseName(value))) return false;
-  return value === initPath || (value === '/sbin/init' && !shells.includes(baseName(initPath)));
+/** `init=` may name what runs as the first process anyway; a shell, or what may be one, never. */
+function isOrdinaryInit(value: string, inits: readonly string[]): boolean {
+  return ![...shells, ...multicall].includes(baseName(value)) && inits.includes(value);
 }
 
 function baseName(path: string): string {

@@ -6,9 +6,13 @@ export type EnvironmentFacts = Readonly<{
   bootId: string;
   /** /proc/cmdline */
   kernelCommandLine: string | null;
-  /** /proc/1/exe, and whether it is one of the shells or a link to one. */
+  /** /proc/1/exe, without the mark that the kernel adds when the program was replaced on the disk. */
   initPath: string | null;
-  /** Device and inode of `/` and of `/proc/1/root` are the same. */
+  /** What the first process was called: the base name of its first argument, or the second where the first names busybox. */
+  initName: string | null;
+  /** The paths named by `init=` or `rdinit=` on the kernel's line that lead to the first process's program. */
+  initAliases: readonly string[];
+  /** Device and inode of `/` and of `/etc` are those that the first process sees. */
   rootIsInits: boolean | null;
   /** The type of `/` in /proc/self/mountinfo. */
   rootFilesystem: string | null;

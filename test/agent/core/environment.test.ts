@@ -16,6 +16,8 @@ const NORMAL = 'BOOT_IMAGE=/boot/vmlinuz-6.1 root=UUID=0a1b ro quiet';
 const facts = (changes: Partial<BootFacts> = {}): BootFacts => ({
   kernelCommandLine: NORMAL,
   initPath: INIT,
+  initName: 'init',
+  initAliases: [],
   rootIsInits: true,
   rootFilesystem: 'ext4',
   initrd: false,
@@ -24,7 +26,7 @@ const facts = (changes: Partial<BootFacts> = {}): BootFacts => ({
   marker: 'same',
   ...changes,
 });
-const forbidden = (argument: string) => forbiddenArgument(`${NORMAL} ${argument}`, INIT);
+const forbidden = (argument: string) => forbiddenArgument(`${NORMAL} ${argument}`, [INIT, '/sbin/init']);
 
 describe('facts', () => {
   test('a normally booted machine has no fault', () => expect(environmentFault(facts())).toBeUndefined());
@@ -42,6 +44,11 @@ describe('facts', () => {
     ['init_is_shell', { initPath: '/bin/bash' }],
     ['init_is_shell', { initPath: '/usr/bin/dash' }],
     ['init_is_shell', { initPath: '/sbin/sulogin' }],
+    ['init_is_shell', { initPath: '/usr/bin/bash-static' }],
+    ['init_is_shell', { initPath: '/bin/busybox', initName: 'sh' }],
+    ['init_is_shell', { initPath: '/bin/busybox', initName: 'ash' }],
+    ['init_is_shell', { initPath: '/bin/busybox', initName: null }],
+    ['init_is_shell', { initPath: '/bin/toybox', initName: 'anything' }],
     ['kernel_arguments_unknown', { kernelCommandLine: null }],
     ['kernel_argument:single', { kernelCommandLine: `${NORMAL} single` }],
     ['marker_missing', { marker: 'missing' }],
@@ -49,6 +56,34 @@ describe('facts', () => {
     ['nextroot', { nextRoot: true }],
     ['boot_override', { bootOverride: true }],
   ])('%s: %j', (fault, changes) => expect(environmentFault(facts(changes))).toBe(fault));
+
+  test.each([
+    ['/usr/lib/systemd/systemd', 'init'],
+    ['/lib/systemd/systemd', 'systemd'],
+    ['/sbin/init', 'init'],
+    ['/usr/sbin/init', 'init [3]'],
+    ['/bin/busybox', 'init'],
+    ['/bin/busybox', 'linuxrc'],
+    ['/sbin/openrc-init', 'openrc-init'],
+    ['/usr/bin/runit', 'runit'],
+    ['/usr/bin/s6-svscan', 's6-svscan'],
+    ['/sbin/dinit', 'init'],
+  ])('an ordinary init has no fault: %s, called %s', (initPath, initName) => {
+    expect(environmentFault(facts({ initPath, initName }))).toBeUndefined();
+  });
+
+  test.each([
+    'root=/dev/vda1 ro console=ttyS0',
+    'root=UUID=0a1b2c3d-0000-4000-8000-0123456789ab rw',
+    'root=PARTUUID=01-02 rootfstype=ext4 rootflags=subvol=@ rootwait',
+    'root=/dev/mapper/vg-root rd.lvm.lv=vg/root rd.luks.uuid=x crashkernel=1G-4G:192M rhgb quiet',
+    'root=LABEL=cloudimg-rootfs ro console=tty1 console=ttyS0 systemd.unit=multi-user.target',
+    'root=ZFS=rpool/ROOT/x selinux=0 apparmor=1 security=apparmor init=/usr/lib/systemd/systemd',
+    'BOOT_IMAGE=(hd0,gpt2)/vmlinuz root=/dev/sda2 resume=UUID=1 mitigations=auto,nosmt panic=1',
+    'modules=sd-mod,usb-storage,ext4 rootfstype=ext4 root=/dev/vda3 systemd.show_status=1 net.ifnames=0 3',
+  ])('an ordinary line has no fault: %s', (kernelCommandLine) => {
+    expect(environmentFault(facts({ kernelCommandLine }))).toBeUndefined();
+  });
 
   test('a root file system is accepted where the image names it, and only that one', () => {
     expect(environmentFault(facts({ rootFilesystem: 'overlay' }), ['overlay'])).toBeUndefined();
@@ -104,8 +139,8 @@ describe('kernel arguments', () => {
   ])('%s is refused by its key', (argument) => {
     const key = argument.replaceAll('"', '').split('=')[0];
     expect(forbidden(argument)).toBe(key);
-    expect(forbiddenArgument(`${argument} ${NORMAL}`, INIT)).toBe(key);
-    expect(forbiddenArgument(`${argument}\n`, INIT)).toBe(key);
+    expect(forbiddenArgument(`${argument} ${NORMAL}`, [INIT])).toBe(key);
+    expect(forbiddenArgument(`${argument}\n`, [INIT])).toBe(key);
   });
 
   test.each([
@@ -139,10 +174,26 @@ describe('kernel arguments', () => {
     '-- single init=/bin/sh',
   ])('%s is not refused', (argument) => expect(forbidden(argument)).toBeUndefined());
 
-  test('init=/sbin/init is not refused beside a shell as PID 1 only where that is the init', () => {
-    expect(forbiddenArgument('init=/sbin/init', '/bin/sh')).toBe('init');
-    expect(forbiddenArgument('init=/bin/sh', '/bin/sh')).toBe('init');
-    expect(forbiddenArgument('init=/sbin/other', '/sbin/other')).toBeUndefined();
+  test('init= is not refused where it leads to the program that runs, and a shell always is', () => {
+    expect(forbiddenArgument('init=/sbin/init', [INIT])).toBe('init');
+    expect(forbiddenArgument('init=/sbin/init', [INIT, '/sbin/init'])).toBeUndefined();
+    expect(forbiddenArgument('rdinit=/sbin/other', ['/sbin/other'])).toBeUndefined();
+    for (const shell of ['/bin/sh', '/bin/busybox', '/usr/bin/toybox', '/usr/bin/bash'])
+      expect(forbiddenArgument(`init=${shell}`, [shell])).toBe('init');
+  });
+
+  test('what one reader of the line takes for an argument is one', () => {
+    // systemd knows single quotes, the kernel does not.
+    for (const argument of [
+      "'single'",
+      "'systemd.unit=rescue.target'",
+      "systemd.unit='rescue.target'",
+      "init='/bin/sh'",
+    ])
+      expect(forbidden(argument)).toBe(argument.replaceAll("'", '').split('=')[0]);
+    expect(forbidden("note='a single b'")).toBe('single');
+    expect(forbidden('note="it\'s single"')).toBeUndefined();
+    expect(forbidden("note='it\"s'")).toBeUndefined();
   });
 
   test('the line is split at any blanks outside quotes, and ends at a bare --', () => {
@@ -161,8 +212,8 @@ describe('kernel arguments', () => {
         fc.array(harmless, { maxLength: 6 }),
         fc.constantFrom('single', 'rd.break', 'init=/bin/sh', 'systemd.run=x', 'emergency'),
         (before, after, bad) => {
-          expect(forbiddenArgument([...before, bad, ...after].join(' '), INIT)).toBe(bad.split('=')[0]);
-          expect(forbiddenArgument([...before, ...after].join(' '), INIT)).toBeUndefined();
+          expect(forbiddenArgument([...before, bad, ...after].join(' '), [INIT])).toBe(bad.split('=')[0]);
+          expect(forbiddenArgument([...before, ...after].join(' '), [INIT])).toBeUndefined();
         },
       ),
     );

@@ -2,6 +2,7 @@
 // names, nothing is reset. Numbers in titles are those of the list of negative cases.
 
 import { describe, expect, test } from 'vitest';
+import { canonicalBytes } from '../../../protocol/canonical.ts';
 import type { Command } from '../../../protocol/command.ts';
 import { intentBytes, type ResetIntent, readIntent } from '../../../protocol/intent.ts';
 import { type SigningKey, sha256, signingKeyFromSeed, toBase64url } from '../../../protocol/keys.ts';
@@ -29,9 +30,11 @@ const strict = (changes: Partial<RootPayload> = {}) =>
 type Authz = Command['authz'];
 type Prove = (intentHash: Uint8Array, command: Command) => Promise<Partial<Authz>>;
 
-/** A command as `wishes` say, signed by the real command key, with the proof that `prove` makes over its intent. */
-async function proven(ready: Ready, prove: Prove, wishes: Wishes = {}): Promise<string> {
-  const command = payloadOf(await order(ready, wishes)) as unknown as Command;
+/** A command as `wishes` and further members of the intent say, with the proof that `prove` makes over that very intent. */
+async function proven(ready: Ready, prove: Prove, wishes: Wishes = {}, members: object = {}): Promise<string> {
+  const ordered = payloadOf(await order(ready, wishes)) as unknown as Command;
+  const meant = JSON.parse(Buffer.from(ordered.intent ?? '', 'base64url').toString()) as object;
+  const command = { ...ordered, intent: toBase64url(canonicalBytes({ ...meant, ...members })) };
   const hash = await sha256(Buffer.from(command.intent ?? '', 'base64url'));
   const authz = { ...command.authz, ...(await prove(hash, command)) };
   return signToken('lk-command+jws', { ...command, authz }, wishes.key ?? keys.command);
@@ -268,5 +271,22 @@ describe('the proof’s place among the checks', () => {
     good.conversation.send({ t: 'execute', token: await proven(good.ready, byKey(adasKey)) });
     await good.conversation.over;
     expect((await guest.operation(third))?.code).toBe('ENV_REFUSED');
+  });
+});
+
+describe('R21 a reset by reroot is refused with the operator’s valid proof over it', () => {
+  test.each([
+    ['a method', { method: 'rd.break' }],
+    ['a member', { sysroot: '/mnt' }],
+    ['a kind of reboot', { reboot: { kind: 'kexec', grace_s: 0 } }],
+  ])('%s', async (_, change) => {
+    for (const prove of [byKey(adasKey), byPasskey(adas)]) {
+      const guest = makeGuest({ root: strict() });
+      const { conversation, ready } = await guest.prepare();
+      conversation.send({ t: 'execute', token: await proven(ready, prove, {}, change) });
+      expect(await conversation.over).toBeUndefined();
+      expect((await guest.receipts())[0]).toMatchObject({ state: 'REFUSED', code: 'REROOT_REFUSED' });
+      expect(touched(guest)).toEqual([]);
+    }
   });
 });

@@ -10,6 +10,8 @@ export function environmentFake(machine: FakeMachine): Environment {
         bootId: machine.bootId,
         kernelCommandLine: 'BOOT_IMAGE=/vmlinuz root=/dev/vda1 ro quiet',
         initPath: '/usr/lib/systemd/systemd',
+        initName: 'systemd',
+        initAliases: [],
         rootIsInits: true,
         rootFilesystem: 'ext4',
         initrd: false,
