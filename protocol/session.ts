@@ -57,6 +57,8 @@ export const enrol = z.strictObject({
   /** `lk-enrol-ek+jws` by `ek` over `enrolEk`. */
   ek_proof: compactToken,
   machine_sha256: bytes32,
+  /** The platform's identity of the machine, hashed; absent where it has none. */
+  instance_sha256: z.optional(bytes32),
   facts: z.nullable(facts),
 });
 export type Enrol = z.infer<typeof enrol>;

@@ -4,7 +4,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { isCode } from '../../protocol/codes.ts';
 import { codeOf, Failure } from '../../protocol/failure.ts';
-import { type SigningKey, sha256Text, toBase64url } from '../../protocol/keys.ts';
+import { type SigningKey, toBase64url } from '../../protocol/keys.ts';
 import { roleKeys } from '../../protocol/root.ts';
 import { parseSchema } from '../../protocol/schema.ts';
 import { type Enrol, type Enrolled, enrolled as enrolledSchema, type Facts } from '../../protocol/session.ts';
@@ -23,6 +23,8 @@ export type Enrolment = Readonly<{
   addresses: readonly Address[];
   joinToken: string;
   machineSha256: string;
+  /** `null` where the platform gave the machine no identity. */
+  instanceSha256: string | null;
   facts: Facts | null;
   random: Random;
 }>;
@@ -66,7 +68,7 @@ async function request(
   enrolment: Enrolment,
   { sn, nonce, root_ver }: Readonly<{ sn: string; nonce: string; root_ver: number }>,
 ): Promise<string> {
-  const { ik, ek, joinToken, machineSha256, facts } = enrolment;
+  const { ik, ek, joinToken, machineSha256, instanceSha256: instance, facts } = enrolment;
   const payload: Enrol = {
     v: 1,
     join_token: joinToken,
@@ -77,6 +79,7 @@ async function request(
     ek: ek.jwk,
     ek_proof: await signToken('lk-enrol-ek+jws', { v: 1, ik_kid: ik.kid, nonce }, ek),
     machine_sha256: machineSha256,
+    ...(instance === null ? {} : { instance_sha256: instance }),
     facts,
   };
   return signToken('lk-enrol+jws', payload, ik);
@@ -96,12 +99,4 @@ export async function readJoinToken(path: string): Promise<string> {
 
 export async function dropJoinToken(path: string): Promise<void> {
   await rm(path, { force: true });
-}
-
-/** A hash of what makes this machine itself. machine-id(5) asks not to be told to others as it is. */
-export async function hashMachine(): Promise<string> {
-  const parts = await Promise.all(
-    ['/etc/machine-id', '/sys/class/dmi/id/product_uuid'].map((path) => readFile(path, 'utf8').catch(() => '')),
-  );
-  return sha256Text(`latchkey-agent machine\n${parts.map((part) => part.trim()).join('\n')}`);
 }

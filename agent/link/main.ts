@@ -13,11 +13,12 @@ import { randomKernel } from '../adapters/random-kernel.ts';
 import { controlPlaneUrls, paths, readConfig, readTrust } from '../config.ts';
 import { replaceFile } from '../durable-file.ts';
 import { makeKeys, readIdentity, writeIdentity } from '../executor/identity.ts';
+import { hashInstance, hashMachine, readMachine } from '../machine.ts';
 import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
 import { AGENT_VERSION } from '../version.ts';
 import { reconnectDelayMs } from './backoff.ts';
-import { dropJoinToken, enrol, hashMachine, readJoinToken } from './enrol.ts';
+import { dropJoinToken, enrol, readJoinToken } from './enrol.ts';
 import {
   type LinkIdentity,
   makeLinkKey,
@@ -116,8 +117,9 @@ export async function runEnrol({ retry, entry }: { retry: boolean; entry: string
   const facts = await readFactsInChild(entry).catch(() => null);
   // The executor's shelf: this is root. The link is told of the same roots when it connects.
   const roots = new RootShelf(paths.executorRoots, root);
-  const ask = async () =>
-    enrol({ ik, ek, roots, addresses, joinToken, machineSha256: await hashMachine(), facts, random });
+  const machine = await readMachine();
+  const [machineSha256, instanceSha256] = [await hashMachine(machine), await hashInstance(machine)];
+  const ask = () => enrol({ ik, ek, roots, addresses, joinToken, machineSha256, instanceSha256, facts, random });
   const answer = retry ? await askUntilAnswered(ask, makeLog('latchkey-enrol')) : await ask();
   // The executor's identity is the one that counts: it is written first, and a start without the link's finishes here.
   const identity = { v: 1, agent: answer.agent, project: answer.project, marker } as const;

@@ -3,6 +3,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { Failure } from '../../protocol/failure.ts';
+import { instanceSha256 } from '../../protocol/instance.ts';
 import { sha256Text, toBase64url } from '../../protocol/keys.ts';
 import { newId } from '../../protocol/schema.ts';
 import { appendEvent } from '../store/events.ts';
@@ -82,7 +83,7 @@ export function preflightRoutes(root: FastifyInstance, parts: ApiParts): void {
   );
 }
 
-export function joinTokenRoutes(root: FastifyInstance, { store, randomBytes, nowMs }: ApiParts): void {
+export function joinTokenRoutes(root: FastifyInstance, { store, installation, randomBytes, nowMs }: ApiParts): void {
   const app = root.withTypeProvider<ZodTypeProvider>();
 
   app.post(
@@ -90,13 +91,20 @@ export function joinTokenRoutes(root: FastifyInstance, { store, randomBytes, now
     { schema: { body: joinTokenRequest, response: { 201: joinTokenCreated } } },
     async (request, reply) => {
       const [id, token, at] = [newId('tok', randomBytes), `lkj_${toBase64url(randomBytes(32))}`, nowMs()];
-      const expires_at = at + (request.body?.ttl_s ?? JOIN_TOKEN_TTL_S) * 1000;
-      const name = request.body?.name ?? null;
+      const { ttl_s = JOIN_TOKEN_TTL_S, name = null, uses = 1, instance } = request.body ?? {};
+      // One that makes one machine is meant to be used at once.
+      if (uses === 1 && ttl_s > JOIN_TOKEN_TTL_S) throw new Failure('REQUEST_INVALID', { field: 'ttl_s' });
+      const instance_sha256 = instance === undefined ? null : await instanceSha256(instance);
+      if (instance !== undefined && (instance_sha256 === null || uses > 1)) {
+        throw new Failure('REQUEST_INVALID', { field: 'instance' });
+      }
+      const expires_at = at + ttl_s * 1000;
       const created_by = operatorOf(request);
       const sha256 = await sha256Text(token);
       await store.write(async (trx) => {
-        const unused = { revoked_at: null, used_at: null, vm: null };
-        await insertJoinToken(trx, { id, sha256, name, created_by, created_at: at, expires_at, ...unused });
+        const unused = { revoked_at: null, used_at: null, vm: null, uses: 0 };
+        const bounds = { project: installation.project, uses_max: uses, instance_sha256, expires_at };
+        await insertJoinToken(trx, { id, sha256, name, created_by, created_at: at, ...bounds, ...unused });
         await appendEvent(trx, {
           at,
           vm: null,

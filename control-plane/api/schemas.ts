@@ -293,7 +293,15 @@ export const eventQuery = z.strictObject({ last_event_id: z.coerce.number().int(
 
 /** `POST /v1/join-tokens` */
 export const joinTokenRequest = z
-  .strictObject({ name: vmName.optional(), ttl_s: z.number().int().min(1).max(3600).optional() })
+  .strictObject({
+    name: vmName.optional(),
+    /** Up to an hour for one machine, up to 30 days for several. */
+    ttl_s: z.number().int().min(1).max(2_592_000).optional(),
+    /** How many machines it may make: one, or a group that grows by itself. */
+    uses: z.number().int().min(1).max(10_000).optional(),
+    /** SMBIOS system UUID of the one instance that may use it. */
+    instance: z.guid().optional(),
+  })
   .nullish();
 export type JoinTokenRequest = z.infer<typeof joinTokenRequest>;
 
@@ -312,6 +320,11 @@ export const joinTokenView = z.strictObject({
   created_at: time,
   expires_at: time,
   state: z.enum(['live', 'used', 'expired', 'revoked']),
+  uses: z.number().int(),
+  uses_max: z.number().int(),
+  /** Whether only one instance may use it. */
+  bound: z.boolean(),
+  /** The last use, and the machine that it made. */
   used_at: time.nullable(),
   vm: z.nullable(vmId),
 });

@@ -141,6 +141,9 @@ export function viewJoinToken(token: JoinToken, now: number): JoinTokenView {
     created_at: iso(token.created_at),
     expires_at: iso(token.expires_at),
     state: stateOf(token, now),
+    uses: token.uses,
+    uses_max: token.uses_max,
+    bound: token.instance_sha256 !== null,
     used_at: isoOrNull(token.used_at),
     vm: token.vm,
   };

@@ -24,20 +24,28 @@ export function registerHostCommands(program: Command): void {
   onServer<TrustOptions>(command, ({ api }, options) => exportTrust(api, options));
 }
 
-type CreateOptions = CommonOptions & Readonly<{ name?: string; ttl?: number }>;
+type CreateOptions = CommonOptions & Readonly<{ name?: string; ttl?: number; uses?: number; instance?: string }>;
 
 function registerToken(token: Command): void {
   const create = withConnection(token.command('create'))
-    .description('a token for one machine; it is shown once')
+    .description('a token with which a machine enrols; it is shown once')
     .option('--name <name>', 'name of the machine; its host name without it')
-    .option('--ttl <seconds>', 'time to live, an hour at most', seconds(1, 3_600));
-  onServer<CreateOptions>(create, async ({ api }, { json, name, ttl }) => {
-    const body = { ...(name === undefined ? {} : { name }), ...(ttl === undefined ? {} : { ttl_s: ttl }) };
+    .option('--uses <count>', 'how many machines it may make: a group that grows by itself', seconds(1, 10_000))
+    .option('--ttl <seconds>', 'time to live: an hour at most, or 30 days with --uses', seconds(1, 2_592_000))
+    .option('--instance <uuid>', 'SMBIOS system UUID of the only machine that may use it');
+  onServer<CreateOptions>(create, async ({ api }, { json, name, ttl, uses, instance }) => {
+    const body = {
+      ...(name === undefined ? {} : { name }),
+      ...(ttl === undefined ? {} : { ttl_s: ttl }),
+      ...(uses === undefined ? {} : { uses }),
+      ...(instance === undefined ? {} : { instance }),
+    };
     const created = await api.createJoinToken(body);
     if (json) writeJson(created);
     else {
       writeLine(created.token);
-      writeLine(`Shown this once. It works for one machine until ${created.expires_at} (${created.id}).`);
+      const machines = uses === undefined || uses === 1 ? 'one machine' : `${uses} machines`;
+      writeLine(`Shown this once. It works for ${machines} until ${created.expires_at} (${created.id}).`);
       writeLine('Put it into /etc/latchkey-agent/join-token of the machine.');
     }
   });
@@ -48,8 +56,15 @@ function registerToken(token: Command): void {
     if (json) for (const item of items) writeJson(item);
     else if (items.length === 0) writeLine('No join tokens.');
     else {
-      const rows = items.map(({ id, name, state, expires_at, vm }) => [id, name ?? '', state, expires_at, vm ?? '']);
-      writeLine(table([['ID', 'NAME', 'STATE', 'EXPIRES', 'MACHINE'], ...rows]));
+      const rows = items.map(({ id, name, state, expires_at, vm, uses, uses_max }) => [
+        id,
+        name ?? '',
+        state,
+        `${uses} of ${uses_max}`,
+        expires_at,
+        vm ?? '',
+      ]);
+      writeLine(table([['ID', 'NAME', 'STATE', 'USED', 'EXPIRES', 'LAST MACHINE'], ...rows]));
     }
   });
 

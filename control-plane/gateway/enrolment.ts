@@ -8,9 +8,9 @@ import { type Enrol, type Enrolled, enrolEk, enrol as enrolSchema } from '../../
 import { onlyKey, payloadOf, signToken, verifyToken } from '../../protocol/token.ts';
 import { freeName } from '../core/enrolment.ts';
 import { appendEvent } from '../store/events.ts';
-import { type JoinToken, joinTokenBySha256, markUsed, stateOf } from '../store/join-tokens.ts';
+import { type JoinToken, joinTokenBySha256, stateOf, takeUse } from '../store/join-tokens.ts';
 import type { Write } from '../store/store.ts';
-import { insertVm, nameIsUsed, type Vm, vmByKey } from '../store/vms.ts';
+import { flagVm, insertVm, nameIsUsed, type Vm, vmByKey } from '../store/vms.ts';
 import type { GatewayParts } from './parts.ts';
 
 /** Verifies the request and answers the signed identity, and the root that the machine had; throws the code of the refusal. */
@@ -53,57 +53,63 @@ async function takeToken(parts: GatewayParts, request: Enrol): Promise<Vm> {
   const [tokenSha256, ikKid] = [await sha256Text(request.join_token), await thumbprint(request.ik)];
   const outcome = await parts.store.write(async (trx) => {
     const [token, known] = [await joinTokenBySha256(trx, tokenSha256), await vmByKey(trx, ikKid)];
-    const state = token ? stateOf(token, parts.nowMs()) : null;
-    if (token && known && known.ek.x === request.ek.x && (state === 'live' || token.vm === known.id)) {
-      if (state === 'live') await markUsed(trx, token.id, known.id, parts.nowMs());
-      return known;
-    }
-    if (!token || state !== 'live' || known) return refusal(trx, parts, token, known);
-    const vm = await newVm(trx, parts, request, { ikKid, name: token.name });
+    // The same keys ask again for the identity that this token gave them: the answer was lost.
+    if (token && known?.ek.x === request.ek.x && known.joinToken === token.id) return known;
+    const wrong = token ? faultOf(token, request, parts.nowMs()) : 'JOIN_TOKEN_INVALID';
+    if (!token || wrong || known) return refusal(trx, parts, token, wrong ?? 'JOIN_TOKEN_INVALID');
+    const vm = await newVm(trx, parts, request, { ikKid, token });
     await insertVm(trx, vm);
-    await markUsed(trx, token.id, vm.id, parts.nowMs());
+    await takeUse(trx, token, vm.id, parts.nowMs());
     return vm;
   });
   if (outcome instanceof Failure) throw outcome;
   return outcome;
 }
 
-/** What was wrong, as a value: its alarm must be written, which a thrown error would roll back. */
+type TokenFault = 'JOIN_TOKEN_USED' | 'JOIN_TOKEN_EXPIRED' | 'JOIN_TOKEN_INVALID';
+
+/** Why this token does not admit this machine now. */
+function faultOf(token: JoinToken, { instance_sha256 }: Enrol, now: number): TokenFault | null {
+  const state = stateOf(token, now);
+  if (state === 'used') return 'JOIN_TOKEN_USED';
+  if (state === 'expired') return 'JOIN_TOKEN_EXPIRED';
+  if (state === 'revoked') return 'JOIN_TOKEN_INVALID';
+  return token.instance_sha256 === null || token.instance_sha256 === instance_sha256 ? null : 'JOIN_TOKEN_INVALID';
+}
+
+/**
+ * What was wrong, as a value: its alarm must be written, which a thrown error would roll back. A token for one machine that
+ * is shown again may have been stolen before its first use: the machine that it made is to be looked at.
+ */
 async function refusal(
   trx: Write,
   { nowMs, log }: GatewayParts,
   token: JoinToken | null,
-  known: Vm | null,
+  code: TokenFault,
 ): Promise<Failure> {
-  const state = token && stateOf(token, nowMs());
-  const code = state === 'used' ? 'JOIN_TOKEN_USED' : state === 'expired' ? 'JOIN_TOKEN_EXPIRED' : 'JOIN_TOKEN_INVALID';
-  log.warn({ code, token: token?.id ?? null, state, keyKnown: known !== null }, 'enrolment refused');
+  log.warn({ code, token: token?.id ?? null }, 'enrolment refused');
   if (token) {
-    await appendEvent(trx, {
-      at: nowMs(),
-      vm: token.vm,
-      op: null,
-      type: 'join_token.misused',
-      data: { code, token: token.id },
-    });
+    const data = { code, token: token.id };
+    await appendEvent(trx, { at: nowMs(), vm: token.vm, op: null, type: 'join_token.misused', data });
+    if (code === 'JOIN_TOKEN_USED' && token.uses_max === 1 && token.vm) await flagVm(trx, token.vm, code, nowMs());
   }
   return new Failure(code);
 }
 
 async function newVm(
   trx: Write,
-  { installation, randomBytes, nowMs }: GatewayParts,
+  { randomBytes, nowMs }: GatewayParts,
   request: Enrol,
-  given: Readonly<{ ikKid: string; name: string | null }>,
+  { ikKid, token }: Readonly<{ ikKid: string; token: JoinToken }>,
 ): Promise<Vm> {
-  const { project } = installation;
+  const { id: joinToken, project } = token;
   return {
     id: newId('vm', randomBytes),
     agent: newId('agt', randomBytes),
-    name: freeName(given.name ?? request.facts?.hostname ?? 'vm', await nameIsUsed(trx, project)),
+    name: freeName(token.name ?? request.facts?.hostname ?? 'vm', await nameIsUsed(trx, project)),
     project,
     ik: request.ik,
-    ikKid: given.ikKid,
+    ikKid,
     ek: request.ek,
     machineSha256: request.machine_sha256,
     enrolledAt: nowMs(),
@@ -116,5 +122,6 @@ async function newVm(
     flags: [],
     quarantine: null,
     labels: {},
+    joinToken,
   };
 }

@@ -1,4 +1,4 @@
-// Join tokens: kept as hashes, used once. Taking one is part of the transaction that makes the machine.
+// Join tokens: kept as hashes, used once, or as often as they were made for. Taking one is part of the transaction that makes the machine.
 
 import type { Db, Write } from './store.ts';
 import type { JoinTokenTable } from './tables.ts';
@@ -14,8 +14,8 @@ export function listJoinTokens(db: Db): Promise<JoinToken[]> {
   return db.selectFrom('join_tokens').selectAll().orderBy('created_at', 'desc').limit(500).execute();
 }
 
-export function stateOf({ used_at, revoked_at, expires_at }: JoinToken, now: number): JoinTokenState {
-  if (used_at !== null) return 'used';
+export function stateOf({ uses, uses_max, revoked_at, expires_at }: JoinToken, now: number): JoinTokenState {
+  if (uses >= uses_max) return 'used';
   if (revoked_at !== null) return 'revoked';
   return now > expires_at ? 'expired' : 'live';
 }
@@ -30,8 +30,13 @@ export async function findJoinToken(db: Db, id: string): Promise<JoinToken | nul
   return row ?? null;
 }
 
-export async function markUsed(trx: Write, id: string, vm: string, at: number): Promise<void> {
-  await trx.updateTable('join_tokens').set({ used_at: at, vm }).where('id', '=', id).execute();
+/** Takes one use, in the transaction that makes the machine. */
+export async function takeUse(trx: Write, { id, uses }: JoinToken, vm: string, at: number): Promise<void> {
+  await trx
+    .updateTable('join_tokens')
+    .set({ used_at: at, vm, uses: uses + 1 })
+    .where('id', '=', id)
+    .execute();
 }
 
 export async function markRevoked(trx: Write, id: string, at: number): Promise<void> {

@@ -57,6 +57,18 @@ CREATE TABLE journal_heads (
   vm TEXT NOT NULL REFERENCES vms (id), jhead TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (vm, jhead)) STRICT;
 `,
   },
+  {
+    version: 4,
+    sql: `
+ALTER TABLE join_tokens ADD COLUMN project TEXT NOT NULL DEFAULT 'default';
+ALTER TABLE join_tokens ADD COLUMN uses_max INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE join_tokens ADD COLUMN uses INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE join_tokens ADD COLUMN instance_sha256 TEXT;
+UPDATE join_tokens SET uses = 1 WHERE used_at IS NOT NULL;
+ALTER TABLE vms ADD COLUMN join_token TEXT;
+UPDATE vms SET join_token = (SELECT id FROM join_tokens WHERE join_tokens.vm = vms.id);
+`,
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;

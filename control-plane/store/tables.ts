@@ -25,6 +25,8 @@ export type VmTable = {
   quarantine_code: string | null;
   quarantined_at: number | null;
   labels_json: string;
+  /** The token that it enrolled with. */
+  join_token: string | null;
 };
 
 /** What is searched for is a column; the rest of an operation is its record. */
@@ -69,8 +71,14 @@ export type JoinTokenTable = {
   created_at: number;
   expires_at: number;
   revoked_at: number | null;
+  /** The last use, and the machine that it made. */
   used_at: number | null;
   vm: string | null;
+  project: string;
+  uses_max: number;
+  uses: number;
+  /** Only the instance with this hash may use it; `null` for any. */
+  instance_sha256: string | null;
 };
 
 export type Tables = {

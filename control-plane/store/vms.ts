@@ -26,6 +26,8 @@ export type Vm = Readonly<{
   /** Its identity is held: whoever shows it gets in only after an operator has cleared it. */
   quarantine: Readonly<{ code: string; since: number }> | null;
   labels: Readonly<Record<string, string>>;
+  /** The token that it enrolled with. */
+  joinToken: string | null;
 }>;
 
 export async function insertVm(trx: Write, vm: Vm): Promise<void> {
@@ -158,6 +160,7 @@ function vmOf(row: VmTable): Vm {
         ? null
         : { code: row.quarantine_code, since: row.quarantined_at },
     labels: JSON.parse(row.labels_json) as Record<string, string>,
+    joinToken: row.join_token,
   };
 }
 
@@ -182,5 +185,6 @@ function rowOf(vm: Vm): VmTable {
     quarantine_code: vm.quarantine?.code ?? null,
     quarantined_at: vm.quarantine?.since ?? null,
     labels_json: JSON.stringify(vm.labels),
+    join_token: vm.joinToken,
   };
 }

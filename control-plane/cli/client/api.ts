@@ -6,6 +6,7 @@ import { Failure } from '../../../protocol/failure.ts';
 import {
   type IntentRequest,
   intentResponse,
+  type JoinTokenRequest,
   joinTokenCreated,
   joinTokenList,
   type OperationRequest,
@@ -59,7 +60,7 @@ export function connectApi(connection: Connection) {
     cancel: (op: string) => post(operationView, `${operationPath(op)}/cancel`, {}),
     collected: (op: string) =>
       exchange(connection, { method: 'POST', path: `${operationPath(op)}/collected`, body: {} }),
-    createJoinToken: (body: { name?: string; ttl_s?: number }) => post(joinTokenCreated, '/v1/join-tokens', body),
+    createJoinToken: (body: NonNullable<JoinTokenRequest>) => post(joinTokenCreated, '/v1/join-tokens', body),
     joinTokens: () => get(joinTokenList, '/v1/join-tokens'),
     revokeJoinToken: (id: string) =>
       exchange(connection, { method: 'DELETE', path: `/v1/join-tokens/${encodeURIComponent(id)}` }),

@@ -36,6 +36,7 @@ async function enrolment(): Promise<{ plane: ControlPlane; asked: Enrolment }> {
     addresses: [{ url: await plane.listen(), caPem: '' }],
     joinToken: `lkj_${bytes32Text(0x70)}`,
     machineSha256: bytes32Text(0x71),
+    instanceSha256: null,
     facts: null,
     random: randomFake('enrol'),
   };

@@ -2,6 +2,8 @@
 
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { JoinTokenView, VmView } from '../../../control-plane/api/schemas.ts';
+import { instanceSha256 } from '../../../protocol/instance.ts';
 import { signingKeyFromSeed } from '../../../protocol/keys.ts';
 import { signToken } from '../../../protocol/token.ts';
 import { random32, ScriptedAgent } from '../scripted-agent.ts';
@@ -83,6 +85,63 @@ describe('enrolment', () => {
       expect(await agent.enrol(token, { enrol }), JSON.stringify(Object.keys(enrol))).toBe('JOIN_TOKEN_INVALID');
     }
     expect(await agent.enrol(token)).toBeNull();
+  });
+
+  test('71 a token for one machine that is shown twice raises a flag on the machine that it made', async () => {
+    const { token } = await world.joinToken();
+    const first = await fresh();
+    await first.enrol(token);
+    await (await fresh()).enrol(token);
+    expect((await world.vmOf(first)).flags).toEqual(['JOIN_TOKEN_USED']);
+  });
+
+  test('with a token for a group makes as many machines as it says, each with keys of its own', async () => {
+    const { token, id } = await world.joinToken({ uses: 3, ttl_s: 86_400, name: 'web' });
+    const agents = await Promise.all(Array.from({ length: 5 }, fresh));
+    const answers = await Promise.all(agents.map((agent) => agent.enrol(token)));
+    expect(answers.filter((answer) => answer === null)).toHaveLength(3);
+    const { body } = await world.ask('GET', '/v1/vms');
+    const made = body['items'] as VmView[];
+    expect(made.map(({ name }) => name).toSorted()).toEqual(['web', 'web-2', 'web-3']);
+    expect(new Set(made.map(({ ik }) => ik.x)).size).toBe(3);
+    // Nobody is to be suspected because a group is complete.
+    expect(made.flatMap(({ flags }) => flags)).toEqual([]);
+    const list = (await world.ask('GET', '/v1/join-tokens')).body['items'] as JoinTokenView[];
+    expect(list.find((item) => item.id === id)).toMatchObject({ state: 'used', uses: 3, uses_max: 3 });
+    // The one whose answer was lost is answered again, without a use.
+    const again = agents[answers.indexOf(null)] as ScriptedAgent;
+    const before = again.agent;
+    expect(await again.enrol(token)).toBeNull();
+    expect(again.agent).toBe(before);
+  });
+
+  test('72 with a token for one instance is refused to every other with the same word, and taken by that one', async () => {
+    const uuid = '4C4C4544-0042-3510-8054-B7C04F4D4D32';
+    const { token } = await world.joinToken({ instance: uuid });
+    const other = (await instanceSha256('4c4c4544-0042-3510-8054-b7c04f4d4d33')) as string;
+    expect(await (await fresh()).enrol(token)).toBe('JOIN_TOKEN_INVALID');
+    expect(await (await fresh()).enrol(token, { enrol: { instance_sha256: other } })).toBe('JOIN_TOKEN_INVALID');
+    const own = (await instanceSha256(uuid.toLowerCase())) as string;
+    expect(await (await fresh()).enrol(token, { enrol: { instance_sha256: own } })).toBeNull();
+    expect(await alarms()).toEqual(['JOIN_TOKEN_INVALID', 'JOIN_TOKEN_INVALID']);
+  });
+
+  test('tokens that make no sense are not made', async () => {
+    for (const body of [
+      { ttl_s: 3_601 },
+      { uses: 2, ttl_s: 2_592_001 },
+      { uses: 0 },
+      { uses: 10_001 },
+      { instance: 'web-1' },
+      { instance: '00000000-0000-0000-0000-000000000000' },
+      { instance: 'ffffffff-ffff-ffff-ffff-ffffffffffff' },
+      { instance: '4c4c4544-0042-3510-8054-b7c04f4d4d33', uses: 2 },
+    ]) {
+      expect((await world.ask('POST', '/v1/join-tokens', body)).body['code'], JSON.stringify(body)).toBe(
+        'REQUEST_INVALID',
+      );
+    }
+    expect((await world.ask('GET', '/v1/join-tokens')).body['items']).toEqual([]);
   });
 
   test('names machines after their host, with a number when the name is taken', async () => {

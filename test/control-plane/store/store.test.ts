@@ -52,6 +52,7 @@ async function withVm(): Promise<void> {
       flags: [],
       quarantine: null,
       labels: {},
+      joinToken: null,
     }),
   );
 }
