@@ -132,7 +132,7 @@ export const operationView = z.strictObject({
   /** Whether an operator's proof was accepted, and when. */
   approved: z.boolean(),
   approved_at: time.nullable(),
-  /** Why it is in this state, where there is a reason; the sentence and the hint are that code's. */
+  /** Why it is in this state, where there is a reason; the sentence is that code's, the hint that of the reason's word if it has one. */
   code: code.nullable(),
   sentence: z.string().nullable(),
   hint: z.string().nullable(),

@@ -3,6 +3,7 @@
 import { codes, isCode } from '../../protocol/codes.ts';
 import { isEnd } from '../../protocol/lifecycle.ts';
 import { canReset, checkText, readPreflight } from '../../protocol/preflight.ts';
+import { reasonOf } from '../../protocol/reasons.ts';
 import { payloadOf } from '../../protocol/token.ts';
 import { readyEndsAt } from '../core/due.ts';
 import type { Operation } from '../core/operation.ts';
@@ -61,6 +62,12 @@ export function viewPreflight(vm: Vm, { at, operator, code, token }: StoredPrefl
   };
 }
 
+/** What the last receipt's reason advises, which is nearer than its code's. */
+function hintOf(receipts: readonly StoredReceipt[]): string | null {
+  const word = receipts.at(-1)?.detail['reason'];
+  return (typeof word === 'string' ? reasonOf(word)?.hint : null) ?? null;
+}
+
 export function viewOperation(
   operation: Operation,
   vm: Vm,
@@ -84,7 +91,7 @@ export function viewOperation(
     approved_at: isoOrNull(operation.approvedAt),
     code,
     sentence: known?.sentence ?? null,
-    hint: known?.hint ?? null,
+    hint: hintOf(receipts) ?? known?.hint ?? null,
     warnings: [...operation.warnings],
     overdue: operation.overdue,
     reason: operation.reason,

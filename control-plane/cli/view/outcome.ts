@@ -23,9 +23,11 @@ const endings: Partial<Record<State, string>> = {
 export function endingLines(view: OperationView): string[] {
   const mark = view.state === 'DONE' ? paint('green', '✔') : paint(view.state === 'PARTIAL' ? 'yellow' : 'red', '✖');
   const lines = [`${mark} ${endings[view.state] ?? `The operation is in state ${view.state}.`}`];
-  if (view.code !== null && view.state !== 'DONE') lines.push(`  ${codeWithHint(view.code)}`);
-  const reason = reasonText(view);
-  if (reason !== null && view.state !== 'DONE') lines.push(`  Reason: ${reason}.`);
+  const reason = view.state === 'DONE' ? null : reasonText(view);
+  // The code's own hint is for those of its reasons that have none.
+  if (view.code !== null && view.state !== 'DONE')
+    lines.push(`  ${reason?.hint == null ? codeWithHint(view.code) : codeText(view.code)}`);
+  if (reason !== null) lines.push(`  Reason: ${reason.clause}.${reason.hint === null ? '' : ` ${reason.hint}`}`);
   for (const warning of view.warnings) lines.push(`  Warning ${codeWithHint(warning)}`);
   if (changed(view)) {
     lines.push('  Not touched: SSH keys, other accounts and other ways to sign in stay as they were.');

@@ -8,9 +8,11 @@ import {
   type DialogueAct,
   dialogueStart,
   hearDialogue,
+  type PasswdReason,
   refusalReason,
   TAIL_BYTES_MAX,
 } from '../../../agent/adapters/passwd-dialogue.ts';
+import { reasonWords } from '../../../protocol/reasons.ts';
 
 const secret = Buffer.from(`s${randomBytes(9).toString('base64url')}1`);
 
@@ -114,4 +116,23 @@ describe('the program’s words become a reason', () => {
     ['passwd: Authentication token manipulation error', 'token'],
     ['something else', 'unknown'],
   ])('%s', (words, reason) => expect(refusalReason(words)).toBe(reason));
+});
+
+describe('words of reason', () => {
+  it('each that this program can give is known to those who show it', () => {
+    const given: Record<PasswdReason | 'full' | 'readonly', true> = {
+      ...{ echoed: true, asks_current: true, policy: true, history: true, missing: true, no_account: true },
+      ...{
+        permission: true,
+        token: true,
+        lock: true,
+        lock_unusable: true,
+        not_asked: true,
+        timeout: true,
+        unknown: true,
+      },
+      ...{ no_terminal: true, full: true, readonly: true },
+    };
+    for (const word of Object.keys(given)) expect(reasonWords).toContain(word);
+  });
 });

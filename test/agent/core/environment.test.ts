@@ -10,6 +10,7 @@ import {
   rootFilesystems,
   splitArguments,
 } from '../../../agent/core/environment.ts';
+import { reasonWords } from '../../../protocol/reasons.ts';
 
 const INIT = '/usr/lib/systemd/systemd';
 const NORMAL = 'BOOT_IMAGE=/boot/vmlinuz-6.1 root=UUID=0a1b ro quiet';
@@ -55,7 +56,11 @@ describe('facts', () => {
     ['marker_other', { marker: 'other' }],
     ['nextroot', { nextRoot: true }],
     ['boot_override', { bootOverride: true }],
-  ])('%s: %j', (fault, changes) => expect(environmentFault(facts(changes))).toBe(fault));
+  ])('%s: %j', (fault, changes) => {
+    expect(environmentFault(facts(changes))).toBe(fault);
+    // Whoever shows it knows the word.
+    expect(reasonWords).toContain(fault.split(':')[0]);
+  });
 
   test.each([
     ['/usr/lib/systemd/systemd', 'init'],

@@ -3,46 +3,46 @@
 import { expect, test } from 'vitest';
 import type { OperationView } from '../../../control-plane/api/schemas.ts';
 import { endingLines } from '../../../control-plane/cli/view/outcome.ts';
+import { codes } from '../../../protocol/codes.ts';
+import { reasonOf, reasonWords } from '../../../protocol/reasons.ts';
 import { defaultScript, operationOf } from './scripted-machine.ts';
 
-function ended(state: 'FAILED' | 'DONE', code: string | null, detail: Record<string, unknown>): OperationView {
+function ended(
+  state: 'FAILED' | 'DONE' | 'REFUSED',
+  code: string | null,
+  detail: Record<string, unknown>,
+): OperationView {
   const asked = { vm: 'web-1', account: { mode: 'generated' as const }, reboot: { grace_s: 0 } };
   const receipts = [{ n: 1, state, code, at: '2026-11-01T00:00:00Z', detail }];
   return { ...operationOf(defaultScript(), asked, null), state, code, receipts };
 }
 
-const reasonOf = (view: OperationView) => endingLines(view).filter((line) => line.includes('Reason:'));
+const wordsOf = (view: OperationView) => endingLines(view).filter((line) => line.includes('Reason:'));
 
-test.each([
-  'policy',
-  'history',
-  'lock',
-  'readonly',
-  'full',
-  'missing',
-  'no_account',
-  'permission',
-  'timeout',
-  'asks_current',
-  'echoed',
-  'token',
-  'unknown',
-])('a failure with the reason %s says it in words', (reason) => {
-  const [line = '', ...more] = reasonOf(ended('FAILED', 'PASSWD_FAILED', { reason }));
+test.each(reasonWords)('a failure with the reason %s says it in words, and what to do', (reason) => {
+  const lines = endingLines(ended('FAILED', 'PASSWD_FAILED', { reason }));
+  const [line = '', ...more] = lines.filter((text) => text.includes('Reason:'));
   expect(more).toEqual([]);
   expect(line).toMatch(/^ {2}Reason: .{20,}\.$/);
+  // The code's hint, or a nearer one; never both.
+  expect(lines.join(' ').includes(codes.PASSWD_FAILED.hint)).toBe(reasonOf(reason)?.hint === undefined);
+});
+
+test('what a reason is about is said with it', () => {
+  const [line] = wordsOf(ended('REFUSED', 'ENV_REFUSED', { reason: 'kernel_argument:rd.break' }));
+  expect(line).toMatch(/^ {2}Reason: a kernel argument .*: rd\.break\. Boot without it; .*\.$/);
 });
 
 test('a reason of a newer agent is shown as it is, without control characters', () => {
-  expect(reasonOf(ended('FAILED', 'PASSWD_FAILED', { reason: 'moon\u001b[2J' }))).toEqual(['  Reason: moon\ufffd[2J.']);
+  expect(wordsOf(ended('FAILED', 'PASSWD_FAILED', { reason: 'moon\u001b[2J' }))).toEqual(['  Reason: moon\ufffd[2J.']);
 });
 
 test('a name that every object has is no reason of ours', () => {
-  expect(reasonOf(ended('FAILED', 'PASSWD_FAILED', { reason: 'constructor' }))).toEqual(['  Reason: constructor.']);
+  expect(wordsOf(ended('FAILED', 'PASSWD_FAILED', { reason: 'constructor' }))).toEqual(['  Reason: constructor.']);
 });
 
 test('no reason, or one that is no text, says nothing', () => {
-  expect(reasonOf(ended('FAILED', 'PASSWD_FAILED', {}))).toEqual([]);
-  expect(reasonOf(ended('FAILED', 'PASSWD_FAILED', { reason: 7 }))).toEqual([]);
-  expect(reasonOf(ended('DONE', null, { reason: 'policy' }))).toEqual([]);
+  expect(wordsOf(ended('FAILED', 'PASSWD_FAILED', {}))).toEqual([]);
+  expect(wordsOf(ended('FAILED', 'PASSWD_FAILED', { reason: 7 }))).toEqual([]);
+  expect(wordsOf(ended('DONE', null, { reason: 'policy' }))).toEqual([]);
 });

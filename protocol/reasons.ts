@@ -1,0 +1,115 @@
+// The words of reason that a receipt carries beside its code, for an operator: what happened as a clause, and what to do next
+// where the code's own hint would not do. A word that is not here is shown as it is; new ones may be added.
+
+export type Reason = Readonly<{ clause: string; hint?: string }>;
+
+const said = (clause: string, hint?: string): Reason => (hint === undefined ? { clause } : { clause, hint });
+
+const LOOK_AT_DENIALS = 'Look for denials of SELinux or AppArmor in the guest’s audit log.';
+const NEXT_BOOT = 'Take it away, or let the machine boot once; then reset again.';
+
+const table: Readonly<Record<string, Reason>> = {
+  // The system's password program.
+  policy: said('the guest’s password policy did not accept the password'),
+  history: said(
+    'the account had this password before, and the guest remembers',
+    'Choose another password, or a generated one.',
+  ),
+  lock: said('another program holds the guest’s account database'),
+  lock_unusable: said(
+    'the password program could not take the lock of the account database, which nobody holds',
+    `Look at /etc/.pwd.lock. ${LOOK_AT_DENIALS}`,
+  ),
+  readonly: said('the guest’s file system is read-only'),
+  full: said('no space is left on the guest’s disk', 'Free some space or files in the guest; then reset again.'),
+  missing: said(
+    'the guest has no working password program',
+    'Install the package that has `passwd` (passwd, shadow-utils).',
+  ),
+  no_terminal: said(
+    'the guest gave no pseudo-terminal to run its password program on',
+    'Look at /dev/pts and at how many pseudo-terminals are open.',
+  ),
+  no_account: said('the account went away in the meantime', 'Look at the guest’s accounts; then reset again.'),
+  permission: said('the guest’s own access rules forbid the change', LOOK_AT_DENIALS),
+  timeout: said(
+    'the password program came to no end and was stopped',
+    'Run `passwd` in the guest by hand and see what it waits for.',
+  ),
+  asks_current: said(
+    'the password program asked for the current password, which nobody has',
+    'Look at the password lines of /etc/pam.d/passwd; root must not be asked.',
+  ),
+  echoed: said(
+    'the password program showed the password, which may now lie in a log of the guest',
+    'Do not use that password; look at /usr/bin/passwd.',
+  ),
+  token: said(
+    'the guest’s PAM modules could not write the new password',
+    `Look at the guest’s log of authentication. ${LOOK_AT_DENIALS}`,
+  ),
+  not_asked: said(
+    'the password program never asked for the new password',
+    'Look at the password lines of /etc/pam.d/passwd; pam_unix must be among them.',
+  ),
+  unknown: said(
+    'the password program said something that is not known here, and was given no more',
+    'Run `passwd` in the guest by hand and see what it says.',
+  ),
+  // The proof.
+  unchanged: said('the password program reported success and changed nothing'),
+  others_changed: said('other accounts changed at the same moment', 'See who changed them; the new password is set.'),
+  not_accepted: said(
+    'the guest’s own checker does not accept the new password',
+    'Look at /etc/nsswitch.conf: another source may come before the files.',
+  ),
+  not_usable: said(
+    'the account may not sign in at all: it or its password has ended',
+    'Look at it with `chage -l`; the new password is set.',
+  ),
+  sync: said('the change could not be made durable', 'Look for disk errors in the guest; then reset again.'),
+  checker_missing: said('the guest has no unix_chkpwd to prove it with', 'Install the package of PAM’s modules.'),
+  checker_unusable: said('the guest’s unix_chkpwd could not be started', LOOK_AT_DENIALS),
+  checker_killed: said('the guest’s unix_chkpwd came to no end'),
+  // The account.
+  name: said(
+    'the administrator’s name has characters that a command cannot carry',
+    'Name another account in agent.json as `administrator`.',
+  ),
+  database_unreadable: said(
+    'the guest’s account database cannot be read',
+    `Look at /etc/passwd and /etc/shadow. ${LOOK_AT_DENIALS}`,
+  ),
+  uid: said('the account was made anew since it was looked at', 'Look who it is now; then reset again.'),
+  // The environment.
+  initrd: said('this is an initramfs and not the machine’s own system'),
+  root_is_not_inits: said(
+    'the agent sees other files than the machine’s first process',
+    'Let the machine’s own init start the agent: not a chroot, and no container.',
+  ),
+  root_filesystem: said(
+    'the root file system is of a kind that this image does not name',
+    'If the image boots from it on purpose, name it in agent.json under `rootfs`.',
+  ),
+  init_unknown: said('the machine’s first process cannot be looked at'),
+  init_is_shell: said('the machine’s first process is a shell'),
+  kernel_arguments_unknown: said('the kernel’s arguments cannot be read'),
+  kernel_argument: said('a kernel argument leads around the normal boot', 'Boot without it; then reset again.'),
+  boot_id_unknown: said('the machine does not tell its boot id'),
+  marker_other: said(
+    'the root is not the one in which the agent was enrolled',
+    'If this is meant to be so, enrol it anew.',
+  ),
+  marker_missing: said('the root lacks the marker that enrolment wrote', 'If this is meant to be so, enrol it anew.'),
+  nextroot: said('another root is prepared in /run/nextroot', NEXT_BOOT),
+  boot_override: said('something is set for the next boot alone', NEXT_BOOT),
+};
+
+/** What the word means, and what it says behind a colon; `null` for a word of a newer agent. */
+export function reasonOf(word: string): (Reason & { about: string | null }) | null {
+  const [name = '', ...rest] = word.split(':');
+  const reason = Object.hasOwn(table, name) ? table[name] : undefined;
+  return reason === undefined ? null : { ...reason, about: rest.length === 0 ? null : rest.join(':') };
+}
+
+export const reasonWords: readonly string[] = Object.keys(table);
