@@ -114,7 +114,12 @@ export class Intake {
     const { state, code, warnings, detail, sealed = null } = receipt;
     const facts = { n, sha256: payloadSha256, state, code, warnings, detail, sealed };
     await insertReceipt(trx, receipt, token, payloadSha256, at);
-    await change(trx, operation, { t: 'receipt', receipt: facts }, at);
+    const moved = await change(trx, operation, { t: 'receipt', receipt: facts }, at);
+    // Nothing here can build such a command: whoever signed it had the key and another program.
+    if (code === 'REROOT_REFUSED') {
+      this.#parts.log.warn({ vm: session.vm.id, op, reason: detail.reason }, 'alarm: a reset by reroot was asked for');
+      await change(trx, moved, { t: 'alarm', reason: 'reroot_refused', n, code }, at);
+    }
     return true;
   }
 

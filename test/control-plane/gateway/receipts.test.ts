@@ -108,6 +108,12 @@ describe('receipts', () => {
     expect(await world.until(op, 'REFUSED')).toMatchObject({ code: 'ACCOUNT_LOCKED', ended: true });
   });
 
+  test('of a refused reroot are an alarm: nothing here signs such a command', async () => {
+    await agent.report(op, 'REFUSED', { code: 'REROOT_REFUSED', detail: { reason: 'method:rd.break' } });
+    expect(await world.until(op, 'REFUSED')).toMatchObject({ code: 'REROOT_REFUSED', ended: true });
+    expect(await alarms()).toEqual(['reroot_refused']);
+  });
+
   test('that cannot be written down any more leave the operation where it is, and it says why until it goes on', async () => {
     await agent.report(op, 'ACCEPTED');
     agent.wire.send({ t: 'refused', op, code: 'DISK_FULL' });
