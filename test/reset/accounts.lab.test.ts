@@ -135,6 +135,87 @@ describe('a guest that does not want the password says why in the receipt', () =
   });
 });
 
+describe('a guest that cannot set the password says why, and the account and the machine stay as they were', () => {
+  const HOLD_LOCK = `perl -e 'use Fcntl; sysopen(F, "/etc/.pwd.lock", O_WRONLY|O_CREAT, 0600) or die;
+    my $l = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $l) or die; sleep 600' > /dev/null 2>&1 & echo $! > /srv/holder`;
+  const CONFINED = 'exec setpriv --bounding-set=-dac_override --inh-caps=-dac_override /usr/bin/passwd.real "$@"';
+
+  it.each([
+    ['95 another program holds the database', 'SHADOW_LOCKED', 'lock', HOLD_LOCK, 'kill $(cat /srv/holder)'],
+    [
+      '96 /etc is read-only',
+      'FS_READONLY',
+      'readonly',
+      'mount --bind /etc /etc; mount -o remount,bind,ro /etc',
+      'umount /etc',
+    ],
+    [
+      '98 /etc is full',
+      'PASSWD_FAILED',
+      'full',
+      'mkdir /srv/etc; mount -t tmpfs -o size=4m tmpfs /srv/etc; cp -a /etc/. /srv/etc/; mount --bind /srv/etc /etc; cat /dev/zero > /etc/fill 2> /dev/null || true',
+      'umount /etc /srv/etc',
+    ],
+    [
+      '100 there is no password program',
+      'PASSWD_FAILED',
+      'missing',
+      'mv /usr/bin/passwd /srv/passwd',
+      'mv /srv/passwd /usr/bin/passwd',
+    ],
+    [
+      'the kernel denies the program its files, as it does for a security module',
+      'PASSWD_FAILED',
+      'token',
+      `cp -a /usr/bin/passwd /srv/passwd; printf '%s\\n' '#!/bin/sh' '${CONFINED}' > /usr/bin/passwd; chmod 555 /etc`,
+      'chmod 755 /etc; mv /srv/passwd /usr/bin/passwd',
+    ],
+    [
+      'the kernel denies its start',
+      'PASSWD_FAILED',
+      'permission',
+      'chmod 644 /usr/bin/passwd',
+      'chmod 755 /usr/bin/passwd',
+    ],
+  ])('%s: %s, %s', async (_, code, reason, make, undo) => {
+    const [before, boot] = [await fieldsOf('ada'), guest.bootId()];
+    await must(['sh', '-ec', make]);
+    const { end } = await reset('ada');
+    await must(['sh', '-ec', undo]);
+    expect(end).toMatchObject({ state: 'FAILED', code, detail: { reason } });
+    expect([await fieldsOf('ada'), guest.bootId()]).toEqual([before, boot]);
+    expect((await guest.exec(['pgrep', '-x', 'passwd.real'])).code).toBe(1);
+  });
+
+  it('92 a second account with uid 0 is ambiguous', async () => {
+    await must(['sh', '-c', 'cp -a /etc/passwd /srv/passwd; echo "toor:x:+0:0::/root:/bin/sh" >> /etc/passwd']);
+    expect((await reset(null)).end).toMatchObject({ state: 'REFUSED', code: 'ACCOUNT_AMBIGUOUS' });
+    await must(['mv', '/srv/passwd', '/etc/passwd']);
+  });
+});
+
+describe('accounts as people keep them', () => {
+  it('a hash in /etc/passwd is changed there, and proven after the boot', async () => {
+    await must(['sed', '-i', 's/^ada:x:/ada:*:/', '/etc/passwd']);
+    const shadow = await fieldsOf('ada');
+    await resetDone('ada');
+    expect((await guest.readFile('/etc/passwd')).toString()).toMatch(/^ada:\$/m);
+    expect(await fieldsOf('ada')).toEqual(shadow);
+  });
+
+  it('a name with a capital and a dot, in files with comments and short lines', async () => {
+    await must([
+      'sh',
+      '-c',
+      'echo "John.Doe:x:1100:1100::/tmp:/bin/bash" >> /etc/passwd; echo "# by hand" >> /etc/shadow',
+    ]);
+    await must(['sh', '-c', 'printf "John.Doe:*:20000:0:99999\\njunk\\nlea:*:1\\n" >> /etc/shadow']);
+    const { end } = await resetDone('John.Doe');
+    expect(end.detail.account).toBe('John.Doe');
+    expect((await fieldsOf('John.Doe'))[1]).toMatch(/^\$/);
+  });
+});
+
 describe('what is done says what still keeps the owner out', () => {
   it('root, where the SSH server takes no password from root', async () => {
     await guest.writeFile('/etc/ssh/sshd_config', 'UsePAM yes\n');
