@@ -17,7 +17,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['test/{protocol,agent,control-plane,simulation,fuzz}/**/*.test.ts'],
+          include: ['test/{protocol,agent,control-plane,simulation,fuzz,mutate}/**/*.test.ts'],
           exclude: lab,
           testTimeout: 20_000,
         },
