@@ -48,6 +48,10 @@ const table: Readonly<Record<string, Reason>> = {
     'the guest’s PAM modules could not write the new password',
     `Look at the guest’s log of authentication. ${LOOK_AT_DENIALS}`,
   ),
+  pam: said(
+    'the guest’s PAM does not work: its rules or a module cannot be used',
+    `Look at /etc/pam.d/passwd and the modules that it names. ${LOOK_AT_DENIALS}`,
+  ),
   not_asked: said(
     'the password program never asked for the new password',
     'Look at the password lines of /etc/pam.d/passwd; pam_unix must be among them.',

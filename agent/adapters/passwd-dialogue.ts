@@ -15,6 +15,8 @@ export type PasswdReason =
   | 'lock'
   /** The program cannot take that lock. */
   | 'lock_unusable'
+  /** PAM itself does not work: no rules, or a module that cannot be loaded. */
+  | 'pam'
   /** It ended well and never asked for the secret. */
   | 'not_asked'
   | 'timeout'
@@ -89,6 +91,7 @@ export function refusalReason(words: string): PasswdReason {
   if (/unknown user|does not exist|no such user|user not known/i.test(words)) return 'no_account';
   if (/bad password|weak password|too short|too simple|too similar|dictionary|palindrome|case changes/i.test(words))
     return 'policy';
+  if (/module is unknown|pam_start\(\) failed|critical error/i.test(words)) return 'pam';
   if (/token manipulation|authentication token|information cannot be recovered/i.test(words)) return 'token';
   return 'unknown';
 }

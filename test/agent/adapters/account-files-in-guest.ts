@@ -213,6 +213,15 @@ const programRules: readonly Rule<AccountsSubject>[] = [
       return end;
     }, 'missing'),
   },
+  { title: 'a module of PAM that is not there', run: failsWhile(pam('password required pam_gone.so\n'), 'pam') },
+  {
+    title: 'a service without rules of PAM goes by those of other, which deny',
+    run: failsWhile(() => {
+      const file = '/etc/pam.d/passwd';
+      run('mv', [file, '/root/pam']);
+      return () => run('mv', ['/root/pam', file]);
+    }, 'token'),
+  },
   {
     title: 'a PAM stack that asks for no password has set none',
     run: failsWhile(pam('password required pam_permit.so\n'), 'not_asked'),

@@ -103,6 +103,8 @@ describe('the talk with the password program', () => {
 describe('the program’s words become a reason', () => {
   it.each([
     ['passwd: Authentication token lock busy', 'lock_unusable'],
+    ['passwd: Module is unknown\r\npasswd: password unchanged', 'pam'],
+    ['passwd: pam_start() failed, error 26', 'pam'],
     ['passwd: Cannot lock /etc/passwd; try again later.', 'lock_unusable'],
     ['Password has been already used. Choose another.', 'history'],
     ['BAD PASSWORD: The password fails the dictionary check', 'policy'],
@@ -127,6 +129,7 @@ describe('words of reason', () => {
         token: true,
         lock: true,
         lock_unusable: true,
+        pam: true,
         not_asked: true,
         timeout: true,
         unknown: true,
