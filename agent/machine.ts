@@ -3,6 +3,7 @@
 
 import { createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { Failure } from '../protocol/failure.ts';
 import { instanceSha256 } from '../protocol/instance.ts';
 import { sha256Text } from '../protocol/keys.ts';
 
@@ -32,4 +33,12 @@ export function hashInstance({ uuid }: Machine): Promise<string | null> {
 /** For this machine's own files: says nothing to whoever lacks the key that lies beside it. Base64url, 32 bytes. */
 export function fingerprint(key: Uint8Array, ...parts: readonly string[]): string {
   return createHmac('sha256', key).update(JSON.stringify(parts)).digest('base64url');
+}
+
+/**
+ * Throws `CLONE_SUSPECTED` where the keys were made in another machine. Exact, and not by resemblance: a copy differs in one
+ * part of two. An identity from before fingerprints were kept has none, and is not doubted.
+ */
+export function demandOwn(kept: string | undefined, now: string): void {
+  if (kept !== undefined && kept !== now) throw new Failure('CLONE_SUSPECTED', { reason: 'other_machine' });
 }

@@ -8,9 +8,17 @@ import { Failure } from '../../protocol/failure.ts';
 import { fromBase64url, type SigningKey, signingKeyFromSeed, toBase64url } from '../../protocol/keys.ts';
 import { agentId, bytes32, parseSchema, projectName } from '../../protocol/schema.ts';
 import { writeNewFile } from '../durable-file.ts';
+import { fingerprint, type Machine } from '../machine.ts';
 import type { Random } from '../ports/random.ts';
 
-const identityFile = z.strictObject({ v: z.literal(1), agent: agentId, project: projectName, marker: bytes32 });
+const identityFile = z.strictObject({
+  v: z.literal(1),
+  agent: agentId,
+  project: projectName,
+  marker: bytes32,
+  /** The machine that it was made in: `fingerprintOf`. */
+  machine: z.optional(bytes32),
+});
 const keysFile = z.strictObject({ v: z.literal(1), ek: bytes32, mac: bytes32 });
 
 export type ExecutorKeys = Readonly<{ ek: SigningKey; macKey: Uint8Array }>;
@@ -30,6 +38,11 @@ export async function makeKeys(folder: string, random: Random): Promise<Executor
 export async function readKeys(folder: string): Promise<ExecutorKeys> {
   const { ek, mac } = parseSchema(keysFile, await readPrivate(folder, 'keys.json'));
   return { ek: await signingKeyFromSeed(fromBase64url(ek)), macKey: fromBase64url(mac) };
+}
+
+/** Keyed, so that the file tells nobody what the machine's ids are. */
+export function fingerprintOf(macKey: Uint8Array, { id, uuid }: Machine): string {
+  return fingerprint(macKey, 'executor', id, uuid);
 }
 
 export async function readIdentity(folder: string): Promise<EnrolledIdentity> {

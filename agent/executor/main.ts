@@ -13,11 +13,12 @@ import { powerLinux } from '../adapters/power-linux.ts';
 import { randomKernel } from '../adapters/random-kernel.ts';
 import { vncServers } from '../adapters/vnc-servers.ts';
 import { paths, readConfig, readTrust } from '../config.ts';
+import { demandOwn, readMachine } from '../machine.ts';
 import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
 import { cancelBoxAt } from './cancel-box.ts';
 import { Channel } from './channel.ts';
-import { readIdentity, readKeys } from './identity.ts';
+import { fingerprintOf, readIdentity, readKeys } from './identity.ts';
 import type { ExecutorParts } from './parts.ts';
 import { serveConnection } from './session.ts';
 
@@ -53,6 +54,8 @@ async function assemble(
     readKeys(paths.executor),
     readIdentity(paths.executor),
   ]);
+  // Before anything is signed or opened with keys that may be another machine's.
+  demandOwn(identity.machine, fingerprintOf(macKey, await readMachine()));
   return {
     identity: { agent: identity.agent, project: identity.project, ek },
     roots: new RootShelf(paths.executorRoots, root),

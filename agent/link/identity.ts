@@ -7,10 +7,17 @@ import { codeOf, Failure } from '../../protocol/failure.ts';
 import { fromBase64url, type SigningKey, signingKeyFromSeed, toBase64url } from '../../protocol/keys.ts';
 import { agentId, bytes32, counter, parseSchema, projectName, seconds } from '../../protocol/schema.ts';
 import { replaceFile, writeNewFile } from '../durable-file.ts';
+import { demandOwn, fingerprint, readMachine } from '../machine.ts';
 import type { Random } from '../ports/random.ts';
 
 const keyFile = z.strictObject({ v: z.literal(1), ik: bytes32 });
-const identityFile = z.strictObject({ v: z.literal(1), agent: agentId, project: projectName });
+const identityFile = z.strictObject({
+  v: z.literal(1),
+  agent: agentId,
+  project: projectName,
+  /** The machine that it was made in, by its machine-id: the platform's UUID is for root's eyes. */
+  machine: z.optional(bytes32),
+});
 const progressFile = z.strictObject({ v: z.literal(1), ctr: counter, now: seconds });
 
 export type LinkIdentity = Readonly<{ agent: string; project: string; ik: SigningKey }>;
@@ -25,12 +32,23 @@ export async function makeLinkKey(folder: string, random: Random, owner: Owner):
 }
 
 async function readLinkKey(folder: string): Promise<SigningKey> {
-  return signingKeyFromSeed(fromBase64url(parseSchema(keyFile, await readJson(folder, 'key.json')).ik));
+  return signingKeyFromSeed(await readSeed(folder));
 }
 
+async function readSeed(folder: string): Promise<Uint8Array> {
+  return fromBase64url(parseSchema(keyFile, await readJson(folder, 'key.json')).ik);
+}
+
+/** Throws `NOT_ENROLLED`, or `CLONE_SUSPECTED` in another machine than the one that it was made in: then the key is not used. */
 export async function readLinkIdentity(folder: string): Promise<LinkIdentity> {
-  const { agent, project } = parseSchema(identityFile, await readJson(folder, 'identity.json'));
+  const { agent, project, machine } = parseSchema(identityFile, await readJson(folder, 'identity.json'));
+  demandOwn(machine, await fingerprintHere(folder));
   return { agent, project, ik: await readLinkKey(folder) };
+}
+
+async function fingerprintHere(folder: string): Promise<string> {
+  const { id } = await readMachine();
+  return fingerprint(await readSeed(folder), 'link', id);
 }
 
 export async function writeLinkIdentity(
@@ -38,7 +56,8 @@ export async function writeLinkIdentity(
   identity: { agent: string; project: string },
   owner: Owner,
 ): Promise<void> {
-  await writeNewFile(join(folder, 'identity.json'), JSON.stringify({ v: 1, ...identity }), { owner });
+  const machine = await fingerprintHere(folder);
+  await writeNewFile(join(folder, 'identity.json'), JSON.stringify({ v: 1, ...identity, machine }), { owner });
 }
 
 export async function readProgress(folder: string): Promise<Progress> {

@@ -1,7 +1,8 @@
 // Composition root of the unprivileged, resident process, and of enrolment, which makes that process's identity.
 
 import { execFile } from 'node:child_process';
-import { chmod, chown, mkdir, readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, chown, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Logger, pino } from 'pino';
@@ -12,8 +13,15 @@ import { type Facts, facts as factsSchema } from '../../protocol/session.ts';
 import { randomKernel } from '../adapters/random-kernel.ts';
 import { controlPlaneUrls, paths, readConfig, readTrust } from '../config.ts';
 import { replaceFile } from '../durable-file.ts';
-import { makeKeys, readIdentity, writeIdentity } from '../executor/identity.ts';
-import { hashInstance, hashMachine, readMachine } from '../machine.ts';
+import {
+  type EnrolledIdentity,
+  fingerprintOf,
+  makeKeys,
+  readIdentity,
+  readKeys,
+  writeIdentity,
+} from '../executor/identity.ts';
+import { demandOwn, hashInstance, hashMachine, type Machine, readMachine } from '../machine.ts';
 import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
 import { AGENT_VERSION } from '../version.ts';
@@ -69,8 +77,10 @@ async function awaitIdentity(log: Logger, stop: AbortSignal): Promise<LinkIdenti
     try {
       return await readLinkIdentity(paths.link);
     } catch (error) {
-      if (codeOf(error) !== 'NOT_ENROLLED') throw error;
-      if (!told) log.warn({ code: 'NOT_ENROLLED' }, 'waiting for enrolment');
+      const code = codeOf(error);
+      // Another machine's identity is as good as none: its key is not used, and this machine may yet get its own.
+      if (code !== 'NOT_ENROLLED' && code !== 'CLONE_SUSPECTED') throw error;
+      if (!told) log.warn({ code }, 'waiting for enrolment');
       told = true;
       await sleep(ENROLMENT_POLL_MS, undefined, { signal: stop }).catch(() => undefined);
     }
@@ -99,33 +109,63 @@ async function readFactsInChild(entry: string): Promise<Facts> {
 export async function runEnrol({ retry, entry }: { retry: boolean; entry: string }): Promise<string> {
   process.umask(0o077);
   demandGuestForSources();
+  const machine = await readMachine();
   const known = await readIdentity(paths.executor).catch(absentWhenNotEnrolled);
-  if (known) {
+  if (known && (await isOwn(known, machine))) {
     await finishEnrolment(known);
     return known.agent;
   }
   const [config, { trust, root }] = await Promise.all([readConfig(), readTrust()]);
   const addresses = controlPlaneUrls(trust, config).map((url) => ({ url, caPem: trust.ca_pem }));
   const joinToken = await readJoinToken(paths.joinToken);
+  // Only now that there is a token: without one, putting the machine's ids right brings its identity back.
+  if (known) await setAside();
   const random = randomKernel();
   await mkdir(paths.state, { recursive: true });
   // Whatever the umask: the link's user must get through to its own folder.
   await chmod(paths.state, 0o755);
-  const { ek } = await makeKeys(paths.executor, random);
+  const { ek, macKey } = await makeKeys(paths.executor, random);
   const ik = await makeLinkKey(await makeLinkFolder(), random, await linkOwner());
   const marker = await makeMarker(toBase64url(random.bytes(32)));
   const facts = await readFactsInChild(entry).catch(() => null);
   // The executor's shelf: this is root. The link is told of the same roots when it connects.
   const roots = new RootShelf(paths.executorRoots, root);
-  const machine = await readMachine();
   const [machineSha256, instanceSha256] = [await hashMachine(machine), await hashInstance(machine)];
   const ask = () => enrol({ ik, ek, roots, addresses, joinToken, machineSha256, instanceSha256, facts, random });
   const answer = retry ? await askUntilAnswered(ask, makeLog('latchkey-enrol')) : await ask();
   // The executor's identity is the one that counts: it is written first, and a start without the link's finishes here.
-  const identity = { v: 1, agent: answer.agent, project: answer.project, marker } as const;
+  const { agent, project } = answer;
+  const identity = { v: 1, agent, project, marker, machine: fingerprintOf(macKey, machine) } as const;
   await writeIdentity(paths.executor, identity);
   await finishEnrolment(identity);
   return identity.agent;
+}
+
+/** Whether the identity was made in this machine; in another one and without a token to get a new one, `CLONE_SUSPECTED`. */
+async function isOwn(known: EnrolledIdentity, machine: Machine): Promise<boolean> {
+  const { macKey } = await readKeys(paths.executor);
+  try {
+    demandOwn(known.machine, fingerprintOf(macKey, machine));
+    return true;
+  } catch (error) {
+    if (!existsSync(paths.joinToken)) throw error;
+    return false;
+  }
+}
+
+/**
+ * What another machine's disk brought along: its keys, journal and roots are kept out of the way and used by nobody, in case it
+ * was this machine after all, with other ids.
+ */
+async function setAside(): Promise<void> {
+  for (const folder of [paths.executor, paths.link]) {
+    const aside = `${folder}.other-machine`;
+    await rm(aside, { recursive: true, force: true });
+    await rename(folder, aside).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+    });
+  }
+  await rm(paths.marker, { force: true });
 }
 
 async function finishEnrolment({ agent, project }: { agent: string; project: string }): Promise<void> {

@@ -10,7 +10,7 @@ import type { AttachedOptions } from '../lab/enrolled.ts';
 import type { Guest } from '../lab/guest.ts';
 import { VNC_PORT } from '../lab/services.ts';
 
-const NODE = '/usr/lib/latchkey-agent/node_modules/.bin/node';
+export const NODE = '/usr/lib/latchkey-agent/node_modules/.bin/node';
 
 /** The last JSON line of a reset. */
 export type Done = Readonly<{
