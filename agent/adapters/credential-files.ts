@@ -6,7 +6,7 @@ import { Failure } from '../../protocol/failure.ts';
 import type { VncFile, VncServer } from '../ports/vnc.ts';
 import { type OwnerFile, openOwnerFile, type Writer } from './owner-file.ts';
 import type { PasswordFormat } from './password-format.ts';
-import { type Found, rootOf } from './vnc-process.ts';
+import { type Found, MACHINE_ROOT, rootOf } from './vnc-process.ts';
 import { effectiveBytes } from './vncauth.ts';
 
 export type Target = Readonly<{ role: VncFile['role']; path: string; file: OwnerFile }>;
@@ -16,7 +16,7 @@ export function openTargets(server: VncServer, found: Found | undefined, writer:
   const targets: Target[] = [];
   try {
     if (server.source !== null) {
-      const file = openOwnerFile({ root: '', path: server.source }, server.owner, writer);
+      const file = openOwnerFile({ root: MACHINE_ROOT, path: server.source }, server.owner, writer);
       targets.push({ role: 'source', path: server.source, file });
     }
     if (found?.live !== undefined) {

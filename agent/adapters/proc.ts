@@ -40,7 +40,7 @@ export type Proc = {
   sameNetwork(pid: number): boolean;
   /** Whether the process sees the same `/` as this one. */
   sameRoot(pid: number): boolean;
-  /** Whether a folder is the same one for the process and for this one: either may have others mounted there. */
+  /** Whether a folder is the same one for the process and for the machine's first: either may have others mounted there. */
   sameFolder(pid: number, path: string): boolean;
   /** Start time in clock ticks after boot; with the boot id it tells a process from a later one of the same number. */
   startTime(pid: number): string | undefined;
@@ -114,7 +114,7 @@ export function procAt(root = '/proc'): Proc {
       rowsOf(pid).some((row) => row.state === ESTABLISHED && row.port === port && row.peerPort === peerPort),
     sameNetwork: (pid) => same(pid, 'ns/net'),
     sameRoot: (pid) => same(pid, 'root'),
-    sameFolder: (pid, path) => isSameFile(file(pid, 'root', path), path),
+    sameFolder: (pid, path) => isSameFile(file(pid, 'root', path), file(1, 'root', path)),
     startTime: (pid) => attempt(() => parseStartTime(readText(file(pid, 'stat')))),
   };
 }

@@ -33,19 +33,23 @@ export type SourceQuestion = Readonly<{
   liveContent: Uint8Array | undefined;
   /** /etc/tigervnc */
   configFolder: string;
+  /** Where a path of the server's is to be read. */
+  view: View;
 }>;
+
+export type View = (path: string) => string;
 
 /** The wrapper's own order: defaults, the user's file, the command line, and what the system's owner has made mandatory. */
 export function findWrapperSource(question: SourceQuestion): string | null {
-  const { home, configFolder, wrapperArguments } = question;
+  const { home, configFolder, wrapperArguments, view } = question;
   const asked = wrapperArguments && parseTigervncArguments(wrapperArguments).passwordFile;
   // Relative to a working folder that is not the server's.
   if (asked !== undefined && !asked.startsWith('/')) return null;
   const said = [
-    readConfig(join(configFolder, 'vncserver-config-defaults'), home),
-    readConfig(join(home, '.vnc', 'tigervnc.conf'), home),
+    readConfig(view(join(configFolder, 'vncserver-config-defaults')), home),
+    readConfig(view(join(home, '.vnc', 'tigervnc.conf')), home),
     asked,
-    readConfig(join(configFolder, 'vncserver-config-mandatory'), home),
+    readConfig(view(join(configFolder, 'vncserver-config-mandatory')), home),
   ].filter((answer) => answer !== undefined);
   if (said.includes(null)) return null;
   return said.at(-1) ?? findHomeFile(question);
@@ -55,9 +59,9 @@ export function findWrapperSource(question: SourceQuestion): string | null {
  * What a server reads that is told no file. Which of the two places that is depends on its version: the older one's,
  * where a file lies in both or in none.
  */
-export function findDefaultFile(home: string): string {
+export function findDefaultFile(home: string, view: View): string {
   const [older, newer] = homeFiles(home);
-  return existsSync(newer) && !existsSync(older) ? newer : older;
+  return existsSync(view(newer)) && !existsSync(view(older)) ? newer : older;
 }
 
 function homeFiles(home: string): readonly [older: string, newer: string] {
@@ -65,9 +69,9 @@ function homeFiles(home: string): readonly [older: string, newer: string] {
 }
 
 /** Both places of a user's own file are in use; where both exist, the one that the running copy was made from. */
-function findHomeFile({ home, liveContent }: SourceQuestion): string | null {
+function findHomeFile({ home, liveContent, view }: SourceQuestion): string | null {
   const present = homeFiles(home).flatMap((path) => {
-    const content = readSmall(path);
+    const content = readSmall(view(path));
     return content === undefined ? [] : [{ path, content }];
   });
   if (present.length <= 1) return present[0]?.path ?? null;

@@ -17,7 +17,7 @@ import { defaultWriter, openOwnerFile, type Writer } from './owner-file.ts';
 import type { PasswordFormat } from './password-format.ts';
 import type { Proc } from './proc.ts';
 import { authenticateRfb } from './rfb.ts';
-import type { Found } from './vnc-process.ts';
+import { type Found, MACHINE_ROOT } from './vnc-process.ts';
 
 /** Servers count failures by source address: this one is nobody else's. */
 const PROBE_ADDRESS = '127.88.0.1';
@@ -164,7 +164,7 @@ function assertChangeable(server: VncServer, found: Found | undefined): void {
 function readStored(server: VncServer, format: PasswordFormat, writer: Writer): Uint8Array | undefined {
   if (server.source === null || server.kind !== 'vncauth') return undefined;
   try {
-    const file = openOwnerFile({ root: '', path: server.source }, server.owner, writer);
+    const file = openOwnerFile({ root: MACHINE_ROOT, path: server.source }, server.owner, writer);
     try {
       return readPassword(file, format);
     } finally {

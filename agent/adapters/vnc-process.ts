@@ -76,7 +76,7 @@ function nameWithoutPort(proc: Proc, { pid }: Process, asked: number | undefined
   return proc.sameNetwork(pid) ? (asked ?? 0) : 0;
 }
 
-/** Whether the file can be found again when the process is gone: it must be the same one from here. */
+/** Whether the file can be found again when the process is gone: it must be the same one for the machine. */
 function outlives(proc: Proc, { pid }: Process, path: string): boolean {
   return proc.sameRoot(pid) && proc.sameFolder(pid, posix.dirname(path));
 }
@@ -89,6 +89,9 @@ export function homeOf(uid: number, passwd = '/etc/passwd'): string | undefined 
 export function rootOf(pid: number): string {
   return `/proc/${pid}/root`;
 }
+
+/** The tree as the machine's first process sees it: this one may be kept from seeing homes and from writing elsewhere. */
+export const MACHINE_ROOT = rootOf(1);
 
 export function parsePort(text: string | undefined): number | undefined {
   const port = Number(text ?? '');

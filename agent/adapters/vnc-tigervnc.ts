@@ -24,7 +24,7 @@ export function vncTigervnc(options: VncTigervncOptions): Vnc {
     const given = parseTigervncArguments(process.argv);
     const home = homeOf(process.uid, options.passwd);
     const named = given.passwordFile && posix.resolve(process.cwd, given.passwordFile);
-    const live = named ?? (home === undefined ? undefined : findDefaultFile(home));
+    const live = named ?? (home === undefined ? undefined : findDefaultFile(home, viewOf(process)));
     return describeServer(proc, process, {
       kind: 'tigervnc',
       asked: given.port,
@@ -46,6 +46,7 @@ export function vncTigervnc(options: VncTigervncOptions): Vnc {
       wrapperArguments: isWrapper ? parent?.argv.slice(1) : undefined,
       liveContent: readLive(process.pid, live),
       configFolder: options.configFolder ?? '/etc/tigervnc',
+      view: viewOf(process),
     });
   }
 
@@ -63,6 +64,11 @@ function isTiger({ exe, argv }: Process): boolean {
   if (/tigervnc/.test(basename(exe))) return true;
   return argv.some((argument) => /^-{0,2}(?:SecurityTypes|PasswordFile|rfbauth)(?:=|$)/i.test(argument));
 }
+
+const viewOf =
+  ({ pid }: Process) =>
+  (path: string): string =>
+    `${rootOf(pid)}${path}`;
 
 function readLive(pid: number, live: string): Uint8Array | undefined {
   try {

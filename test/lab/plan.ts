@@ -57,6 +57,7 @@ function fresh(): Step[] {
     ['folder', '1777', '/run/lock'],
     ['folder', '0755', '/run/lab'],
     ['bind-read-only', 'wire', '/run/lab/wire'],
+    ['bind-read-only', 'boot', '/run/lab/boot'],
     ['copy', '0444', 'boot/marker', '/run/latchkey-lab-guest'],
     ['tmpfs', '/tmp', 'mode=1777'],
     ['folder', '1777', '/tmp/.X11-unix'],

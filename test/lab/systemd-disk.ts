@@ -51,6 +51,12 @@ WantedBy=multi-user.target
 `,
 };
 
+/** A unit with a /proc of its own would see the kernel's boot id and command line, which are the runner's. */
+const OWN_BOOT = `[Service]
+BindReadOnlyPaths=/run/lab/boot/boot_id:/proc/sys/kernel/random/boot_id
+BindReadOnlyPaths=/run/lab/boot/cmdline:/proc/cmdline
+`;
+
 export type SystemdDiskOptions = Omit<DiskOptions, 'services'> & {
   tree: string;
   /** Whether the product's units are enabled. */
@@ -96,6 +102,7 @@ function writeUnits({ folder, product, vncPasswordFile }: SystemdDiskOptions): v
     enable(units, name, 'multi-user.target');
   }
   for (const name of PRODUCT_UNITS) put(join(units, name), readFileSync(join(UNITS, name)));
+  put(join(units, 'latchkey-.service.d/lab.conf'), OWN_BOOT);
   if (product) {
     enable(units, 'latchkey-executor.socket', 'sockets.target');
     for (const name of ['latchkey-enrol.service', 'latchkey-agent.service']) enable(units, name, 'multi-user.target');

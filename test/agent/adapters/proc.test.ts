@@ -1,8 +1,11 @@
 // What files of /proc mean, and who this process is in it.
 
 import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { parseMountinfo, topMount } from '../../../agent/adapters/mountinfo.ts';
 import { addressToReach, isLocked, parseStartTime, parseTcpTable, procAt } from '../../../agent/adapters/proc.ts';
 
@@ -86,8 +89,18 @@ describe('processes', () => {
     expect(proc.running(['node']).map(({ pid }) => pid)).toContain(process.pid);
     expect(proc.listeners(process.pid)).toContainEqual({ port, address: '127.0.0.1' });
     expect([proc.sameNetwork(process.pid), proc.sameRoot(process.pid)]).toEqual([true, true]);
-    expect([proc.sameFolder(process.pid, '/tmp'), proc.sameFolder(process.pid, '/not-there')]).toEqual([true, false]);
     server.close();
+  });
+  it('a folder is the machine’s where its first process has the same', () => {
+    const made = mkdtempSync(join(tmpdir(), 'latchkey-proc-'));
+    onTestFinished(() => rmSync(made, { recursive: true }));
+    for (const path of ['one/home', 'other/home', 'proc/1', 'proc/7', 'proc/8'])
+      mkdirSync(join(made, path), { recursive: true });
+    for (const [pid, root] of Object.entries({ 1: 'one', 7: 'one', 8: 'other' }))
+      symlinkSync(join(made, root), join(made, 'proc', pid, 'root'));
+    const proc = procAt(join(made, 'proc'));
+    expect([7, 8].map((pid) => proc.sameFolder(pid, '/home'))).toEqual([true, false]);
+    expect(proc.sameFolder(7, '/not-there')).toBe(false);
   });
   it('a connection is held by who took it, and by nobody else', async () => {
     const proc = procAt();

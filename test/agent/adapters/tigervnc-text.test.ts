@@ -9,6 +9,8 @@ import { findDefaultFile, findWrapperSource, parseWrapperConfig } from '../../..
 
 const parse = (...argv: string[]) => parseTigervncArguments(['/usr/bin/Xtigervnc', ':1', ...argv]);
 
+const asItIs = (path: string): string => path;
+
 describe('arguments of a server', () => {
   it.each([
     [['-PasswordFile', '/p']],
@@ -108,7 +110,12 @@ describe('the source of a copy', () => {
       mkdirSync(dirname(join(root, path)), { recursive: true });
       writeFileSync(join(root, path), content);
     }
-    const question = { home: join(root, 'home'), configFolder: join(root, 'etc'), liveContent: Buffer.from(live) };
+    const question = {
+      home: join(root, 'home'),
+      configFolder: join(root, 'etc'),
+      liveContent: Buffer.from(live),
+      view: asItIs,
+    };
     return findWrapperSource({ ...question, wrapperArguments })?.replace(`${root}/`, '') ?? null;
   }
 
@@ -129,7 +136,7 @@ describe('the source of a copy', () => {
     const home = (...paths: string[]): string => {
       ask(Object.fromEntries(paths.map((path) => [path, 'one'])));
       const root = join(base, String(made));
-      return findDefaultFile(join(root, 'home')).replace(`${root}/`, '');
+      return findDefaultFile(join(root, 'home'), asItIs).replace(`${root}/`, '');
     };
     expect([home(), home(VNC), home(XDG), home(VNC, XDG)]).toEqual([VNC, VNC, XDG, VNC]);
   });
