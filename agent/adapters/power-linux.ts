@@ -1,9 +1,11 @@
 // A normal reboot through the machine's own init, and words to those who are signed in. Never forces anything, never
-// calls reboot(2), and never passes an argument that could lead into another root, kernel or target.
+// calls reboot(2), never passes an argument that could lead into another root, kernel or target, and obeys whoever asked
+// the machine not to go down.
 
 import { spawn } from 'node:child_process';
 import { accessSync, constants, existsSync, readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import * as z from 'zod/mini';
 import { Failure } from '../../protocol/failure.ts';
 import type { Power } from '../ports/power.ts';
 import { errnoOf } from './errno.ts';
@@ -11,6 +13,9 @@ import { errnoOf } from './errno.ts';
 /** Programs that run as the first process and obey their own `/sbin/reboot`. */
 const INITS = ['init', 'busybox', 'openrc-init', 'runit', 'runit-init', 's6-svscan', 'dinit', 'finit'];
 const REQUEST_TIMEOUT_MS = 30_000;
+const LOOK_TIMEOUT_MS = 5_000;
+/** More inhibitors than a machine has. */
+const OUTPUT_BYTES_MAX = 262_144;
 const WARN_TIMEOUT_MS = 5_000;
 
 export type PowerLinuxOptions = Readonly<{ root?: string; requestTimeoutMs?: number }>;
@@ -22,7 +27,9 @@ export function powerLinux(options: PowerLinuxOptions = {}): Power {
       rebootCommand(root);
     },
     async reboot() {
-      const outcome = await run(rebootCommand(root), '', options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS);
+      const command = rebootCommand(root);
+      if (await isInhibited(root)) throw denied('inhibited');
+      const { outcome } = await run(command, '', options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS);
       if (outcome !== 'accepted') throw denied(outcome);
     },
     async warn(message) {
@@ -43,6 +50,37 @@ function rebootCommand(root: string): readonly string[] {
   const reboot = findProgram(root, ['/sbin/reboot', '/usr/sbin/reboot']);
   if (reboot === undefined) throw denied('reboot_missing');
   return [reboot];
+}
+
+/** What logind's `ListInhibitors` says, as busctl(1) prints it: what, who, why, mode, uid, pid. */
+const inhibitors = z.object({
+  data: z.tuple([z.array(z.tuple([z.string(), z.string(), z.string(), z.string(), z.number(), z.number()]))]),
+});
+
+/**
+ * Whether a program asked that the machine does not go down (systemd-inhibit(1)). logind does not refuse root because of
+ * them, and `systemctl` looks only for a person at a terminal, so that is done here. Without logind nobody can have asked.
+ */
+async function isInhibited(root: string): Promise<boolean> {
+  const busctl = findProgram(root, ['/usr/bin/busctl', '/bin/busctl']);
+  if (busctl === undefined) return false;
+  const address = ['org.freedesktop.login1', '/org/freedesktop/login1', 'org.freedesktop.login1.Manager'];
+  const { outcome, output } = await run(
+    [busctl, '--json=short', 'call', ...address, 'ListInhibitors'],
+    '',
+    LOOK_TIMEOUT_MS,
+  );
+  if (outcome !== 'accepted') return false;
+  return parseInhibitors(output).some(([what, , , mode]) => mode === 'block' && what.split(':').includes('shutdown'));
+}
+
+function parseInhibitors(text: string) {
+  try {
+    return z.parse(inhibitors, JSON.parse(text)).data[0];
+  } catch (error) {
+    // Somebody may have asked, in words that are not understood.
+    throw denied('inhibitors_unreadable', error);
+  }
 }
 
 function readInit(root: string): string {
@@ -66,14 +104,23 @@ function isProgram(path: string): boolean {
   }
 }
 
-/** Runs to its end: `accepted`, or why not. */
-function run(command: readonly string[], input: string, timeoutMs: number): Promise<string> {
+/** Runs to its end: `accepted`, or why not, and what it printed. */
+function run(
+  command: readonly string[],
+  input: string,
+  timeoutMs: number,
+): Promise<Readonly<{ outcome: string; output: string }>> {
   const [program = '', ...args] = command;
-  return new Promise((resolve) => {
+  let output = '';
+  return new Promise((done) => {
+    const resolve = (outcome: string): void => done({ outcome, output });
     const child = spawn(program, args, {
       cwd: '/',
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
-      stdio: ['pipe', 'ignore', 'ignore'],
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    child.stdout.on('data', (bytes: Buffer) => {
+      output = (output + bytes.toString('latin1')).slice(0, OUTPUT_BYTES_MAX);
     });
     const timer = setTimeout(() => {
       resolve('timeout');

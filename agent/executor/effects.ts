@@ -15,6 +15,7 @@ import { endOfInspection, endOfProof, type Step } from '../core/steps.ts';
 import { reasonOf, type Trouble } from '../core/trouble.ts';
 import type { Account } from '../ports/accounts.ts';
 import type { Holding } from './accept.ts';
+import { cancelRequested } from './cancel.ts';
 import { refusalOf, tryTo } from './conditions.ts';
 import { logMarks, mark } from './marks.ts';
 import type { ExecutorParts } from './parts.ts';
@@ -165,10 +166,11 @@ export async function setVnc({ parts, recorder, op, holding }: Bench): Promise<S
 
 /** Asks for the reboot. The request itself is the last thing that happens: its receipt is durable before it. */
 export async function requestReboot(
-  { parts, recorder, op, boot }: Bench,
+  bench: Bench,
   attempt: number,
   tell: (receipt: StoredReceipt) => void,
 ): Promise<End | undefined> {
+  const { parts, recorder, op, boot } = bench;
   logMarks(parts.log, op);
   const fault = environmentFault(await parts.environment.observe(), parts.policy.rootfs);
   if (fault) {
@@ -180,8 +182,7 @@ export async function requestReboot(
   const stored = recorder.acknowledged(op, receipt.n);
   tell(receipt);
   await parts.power.warn("The system restarts now: its administrator's password was reset.");
-  // It shall be the last that is heard before the link goes down. Without a network it is sent again after the boot.
-  await parts.clock.sleep(REBOOT_PAUSE_MS_MAX, stored);
+  if (await cancelledMeanwhile(bench, stored)) return end('PARTIAL', 'REBOOT_CANCELLED');
   try {
     await parts.power.reboot();
   } catch (error) {
@@ -194,6 +195,22 @@ export async function requestReboot(
 
 /** How long the control plane's acknowledgement of REBOOTING is waited for. */
 const REBOOT_PAUSE_MS_MAX = 2_000;
+
+/**
+ * It shall be the last that is heard before the link goes down. Without a network it is sent again after the boot. This
+ * is also the last moment in which a cancel stops anything.
+ */
+async function cancelledMeanwhile({ parts, recorder, op }: Bench, stored: AbortSignal): Promise<boolean> {
+  const untilMs = parts.clock.monotonicMs() + REBOOT_PAUSE_MS_MAX;
+  for (;;) {
+    if (await cancelRequested(parts, recorder.operation(op))) return true;
+    const leftMs = untilMs - parts.clock.monotonicMs();
+    if (stored.aborted || leftMs <= 0) return false;
+    await parts.clock.sleep(Math.min(REBOOT_LOOK_MS, leftMs), stored);
+  }
+}
+
+const REBOOT_LOOK_MS = 500;
 
 /** In another boot: is it the machine's own root, normally booted? */
 export async function proveBoot({ parts, recorder, op, boot }: Bench): Promise<StoredReceipt | End> {

@@ -85,6 +85,37 @@ describe('a request for a reboot', () => {
   });
 });
 
+describe('a program that asked the machine not to go down', () => {
+  const BUSCTL = 'usr/bin/busctl';
+  const inhibitor = (what: string, mode: string) => [what, 'dpkg', 'an upgrade runs', mode, 0, 123];
+  const prints = (...list: unknown[]) => `echo '${JSON.stringify({ type: 'a(ssssuu)', data: [list] })}'`;
+  const systemd = (busctl: string) =>
+    tree({ init: '/x', systemd: true, programs: { [SYSTEMCTL]: '', [BUSCTL]: busctl } });
+
+  it.each([
+    ['a block of the shutdown', prints(inhibitor('sleep', 'block'), inhibitor('idle:shutdown', 'block')), 'inhibited'],
+    ['an answer that is not understood', 'echo "{}"', 'inhibitors_unreadable'],
+    ['no JSON', 'echo shutdown dpkg block', 'inhibitors_unreadable'],
+  ])('is obeyed: %s', async (_, busctl, reason) => {
+    const { power, asked } = systemd(busctl);
+    await refuses(power.reboot(), 'REBOOT_DENIED', reason);
+    expect(asked()).not.toContain(SYSTEMCTL);
+  });
+  it.each([
+    ['a delay is not a refusal', prints(inhibitor('shutdown', 'delay'))],
+    ['sleep is not shutdown', prints(inhibitor('sleep', 'block'))],
+    ['nobody', prints()],
+    ['without logind nobody can', 'exit 1'],
+  ])('is none: %s', async (_, busctl) => {
+    const { power, asked } = systemd(busctl);
+    await power.reboot();
+    expect(asked()).toContain(`${SYSTEMCTL} reboot`);
+  });
+  it('does not keep a reset from being accepted: it may be done by then', async () => {
+    await systemd(prints(inhibitor('shutdown', 'block'))).power.available();
+  });
+});
+
 describe('words to signed-in people', () => {
   it('come on standard input, without control characters', async () => {
     const { power, asked, root } = tree({

@@ -85,6 +85,19 @@ describe('cancel', () => {
     expect([changes(guest), guest.vnc.source === before]).toEqual([1, false]);
   });
 
+  test('that comes with the last word before the reboot still stops it', async () => {
+    const guest = makeGuest();
+    const { conversation, ready } = await guest.prepare();
+    const token = await cancelOrder(ready);
+    const power = { ...guest.parts.power, warn: () => guest.parts.cancels.put(token) };
+    Object.assign(guest.parts, { power });
+    conversation.send({ t: 'execute', token: await order(ready) });
+    await conversation.over;
+    expect(states(await guest.receipts())).toContain('REBOOTING');
+    expect(lastOf(await guest.receipts())).toEqual(['PARTIAL', 'REBOOT_CANCELLED']);
+    expect(guest.machine.faults.calls).not.toContain('power.reboot');
+  });
+
   test('left behind before a crash is obeyed by the process that takes the operation up', async () => {
     const guest = makeGuest();
     const { conversation, ready } = await guest.prepare();
