@@ -213,6 +213,17 @@ const programRules: readonly Rule<AccountsSubject>[] = [
       return end;
     }, 'missing'),
   },
+  {
+    title: 'the real program, made to speak German, is given nothing',
+    run: failsWhile(() => replaceProgram(`LANGUAGE=de LC_ALL=C.UTF-8 exec ${PROGRAM}.away "$@"`), 'unknown'),
+  },
+  {
+    title: 'the real program, run in the account’s own name, asks for its password and is given nothing',
+    run: failsWhile(
+      () => replaceProgram(`exec setpriv --reuid=1000 --regid=1000 --clear-groups ${PROGRAM}.away "$@"`),
+      'asks_current',
+    ),
+  },
   { title: 'a module of PAM that is not there', run: failsWhile(pam('password required pam_gone.so\n'), 'pam') },
   {
     title: 'a service without rules of PAM goes by those of other, which deny',

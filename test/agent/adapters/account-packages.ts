@@ -23,3 +23,8 @@ export const busybox: Need = {
     existsSync('/usr/bin/busybox') &&
     spawnSync('/usr/bin/busybox', ['--list'], { encoding: 'utf8' }).stdout.includes('\npasswd\n'),
 };
+export const german: Need = {
+  name: 'PAM’s words in German',
+  command: 'apt-get install --reinstall libpam-runtime',
+  met: isThere('/usr/share/locale/de/LC_MESSAGES/Linux-PAM.mo'),
+};

@@ -3,10 +3,10 @@
 import { allAccountsRules } from '../contracts/account-cases.ts';
 import { describeInGuest } from '../contracts/guest-run.ts';
 import { linuxAccountRules } from './account-files-in-guest.ts';
-import { busybox, directory, pwquality } from './account-packages.ts';
+import { busybox, directory, german, pwquality } from './account-packages.ts';
 
 describeInGuest(
   'accounts',
   [...allAccountsRules, ...linuxAccountRules].map(({ title }) => title),
-  { needs: [pwquality, directory, busybox] },
+  { needs: [pwquality, directory, busybox, german] },
 );
