@@ -22,6 +22,9 @@ export const paths = {
   linkRoots: '/var/lib/latchkey-agent/link/root',
   executorRoots: '/var/lib/latchkey-agent/executor/root',
   socket: '/run/latchkey-agent/executor.sock',
+  /** Notes for `latchkey-agent status`. */
+  linkNote: '/var/lib/latchkey-agent/link/status.json',
+  enrolmentNote: '/var/lib/latchkey-agent/enrolment.json',
 } as const;
 
 const agentFile = z.strictObject({

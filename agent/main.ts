@@ -10,6 +10,8 @@ const USAGE = `usage: latchkey-agent COMMAND
   executor                  serve one connection on standard input (root; started by the service manager)
             [--reboot-patience SECONDS]
   enrol     [--retry]       get this machine's identity with the join token (root)
+  status    [--json]        who this machine is, how it is connected, what is under way (root; exit 0: connected, 3: not)
+  doctor    [--json]        can it be reset now, and if not, why; changes nothing (root; exit 0: it can, 3: it cannot)
   facts                     facts about this machine, as JSON
   version                   the version`;
 
@@ -32,6 +34,12 @@ async function main(argv: readonly string[]): Promise<void> {
       });
       console.log(`enrolled as ${agent}`);
       return;
+    }
+    case 'status':
+    case 'doctor': {
+      expect(rest, ['--json']);
+      const { runDoctor, runStatus } = await import('./image/main.ts');
+      return (command === 'doctor' ? runDoctor : runStatus)({ json: rest.includes('--json') });
     }
     case 'facts': {
       expect(rest, []);

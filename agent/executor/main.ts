@@ -12,7 +12,7 @@ import { openJournalFile } from '../adapters/journal-file.ts';
 import { powerLinux } from '../adapters/power-linux.ts';
 import { randomKernel } from '../adapters/random-kernel.ts';
 import { vncServers } from '../adapters/vnc-servers.ts';
-import { paths, readConfig, readTrust } from '../config.ts';
+import { type AgentConfig, paths, readConfig, readTrust } from '../config.ts';
 import { demandOwn, readMachine } from '../machine.ts';
 import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
@@ -57,19 +57,28 @@ async function assemble(
   // Before anything is signed or opened with keys that may be another machine's.
   demandOwn(identity.machine, fingerprintOf(macKey, await readMachine()));
   return {
+    ...machineOf({ config, macKey, marker: identity.marker }),
     identity: { agent: identity.agent, project: identity.project, ek },
     roots: new RootShelf(paths.executorRoots, root),
+    clock: clockMonotonic(),
+    random: randomKernel(),
+    cancels: cancelBoxAt(paths.executor),
+    rebootPatienceMs,
+    log,
+  };
+}
+
+type MachineFacts = Readonly<{ config: AgentConfig; macKey: Uint8Array; marker: string }>;
+
+/** The adapters of this system: what acts on the machine, and what looks at it. */
+export function machineOf({ config, macKey, marker }: MachineFacts) {
+  return {
     policy: { rootfs: config.rootfs, vncServer: config.vncServer, commonPasswords },
     accounts: accountsLinux({ macKey, ...(config.administrator ? { administrator: config.administrator } : {}) }),
     vnc: vncServers({ macKey }),
     power: powerLinux(),
-    environment: environmentLinux({ marker: identity.marker }),
+    environment: environmentLinux({ marker }),
     inspection: inspectionLinux({ state: paths.executor }),
-    clock: clockMonotonic(),
-    random: randomKernel(),
-    openJournal: (mode) => openJournalFile({ folder: paths.executor, mode }),
-    cancels: cancelBoxAt(paths.executor),
-    rebootPatienceMs,
-    log,
+    openJournal: (mode: 'read' | 'write') => openJournalFile({ folder: paths.executor, mode }),
   };
 }

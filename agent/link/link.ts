@@ -18,6 +18,7 @@ import { greet, type ServerClock } from './handshake.ts';
 import type { LinkIdentity, Progress } from './identity.ts';
 import { Outbox } from './outbox.ts';
 import { type Address, ControlPlaneSocket } from './socket.ts';
+import type { LinkEvent } from './status-note.ts';
 
 export type LinkParts = Readonly<{
   identity: LinkIdentity;
@@ -30,6 +31,8 @@ export type LinkParts = Readonly<{
   readFacts(): Promise<Facts>;
   readProgress(): Promise<Progress>;
   storeProgress(progress: Progress): Promise<void>;
+  /** Told of every change of the connection. */
+  note(event: LinkEvent): Promise<void>;
   log: Logger;
 }>;
 
@@ -64,17 +67,21 @@ export class Link {
   /** Connects again and again until the signal ends it. */
   async run(stop: AbortSignal): Promise<void> {
     const { log, addresses } = this.#parts;
+    let host: string | null = null;
     for (let attempt = 1, turn = 0; !stop.aborted; attempt += 1, turn += 1) {
       const startedMs = performance.now();
       try {
         const address = addresses[turn % addresses.length];
         if (!address) throw new Failure('TRUST_INVALID', { field: 'url' });
+        host = address.url.host;
         await this.#connection(address, stop);
         log.info({}, 'disconnected');
+        await this.#parts.note({ state: 'disconnected', host });
       } catch (error) {
         if (!codeOf(error)) throw error;
         const { code, details } = error as Failure;
         log.warn({ code, details }, 'connection failed');
+        await this.#parts.note({ state: 'disconnected', host, trouble: { code, details } });
       }
       if (performance.now() - startedMs > STEADY_MS) attempt = 1;
       const [byte = 0, fraction = 0] = this.#parts.random.bytes(2);
@@ -82,6 +89,7 @@ export class Link {
         () => undefined,
       );
     }
+    await this.#parts.note({ state: 'stopped', host });
   }
 
   async #connection(address: Address, stop: AbortSignal): Promise<void> {
@@ -98,6 +106,7 @@ export class Link {
       this.#clock = clock;
       this.#root = root;
       log.info({ host: address.url.host }, 'connected');
+      void this.#parts.note({ state: 'connected', host: address.url.host, serverNow: clock.nowS() });
       this.#socket = socket;
       stopBeats = socket.keepAlive(() => socket.send({ t: 'heartbeat', uptime_s: Math.floor(process.uptime()) }));
       stopFacts = this.#sendFacts(socket);

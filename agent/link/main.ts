@@ -10,6 +10,7 @@ import { codeOf, Failure } from '../../protocol/failure.ts';
 import { toBase64url } from '../../protocol/keys.ts';
 import { parseSchema } from '../../protocol/schema.ts';
 import { type Facts, facts as factsSchema } from '../../protocol/session.ts';
+import { procAt } from '../adapters/proc.ts';
 import { randomKernel } from '../adapters/random-kernel.ts';
 import { controlPlaneUrls, paths, readConfig, readTrust } from '../config.ts';
 import { replaceFile } from '../durable-file.ts';
@@ -22,6 +23,7 @@ import {
   writeIdentity,
 } from '../executor/identity.ts';
 import { demandOwn, hashInstance, hashMachine, type Machine, readMachine } from '../machine.ts';
+import { wordOf, writeNote } from '../notes.ts';
 import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
 import { AGENT_VERSION } from '../version.ts';
@@ -36,6 +38,7 @@ import {
   writeProgress,
 } from './identity.ts';
 import { Link } from './link.ts';
+import { StatusNote } from './status-note.ts';
 
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 const FACTS_TIMEOUT_MS = 20_000;
@@ -55,6 +58,13 @@ export async function runLink(entry: string): Promise<void> {
   const addresses = controlPlaneUrls(trust, config).map((url) => ({ url, caPem: trust.ca_pem }));
   const identity = await awaitIdentity(log, stop.signal);
   if (!identity) return;
+  const status = new StatusNote({
+    path: paths.linkNote,
+    boot: await readBootId(),
+    pid: process.pid,
+    started: procAt().startTime(process.pid) ?? null,
+    log,
+  });
   const link = new Link({
     identity,
     roots: new RootShelf(paths.linkRoots, root),
@@ -62,15 +72,18 @@ export async function runLink(entry: string): Promise<void> {
     executorSocket: paths.socket,
     agentVersion: AGENT_VERSION,
     random: randomKernel(),
-    readBootId: async () => (await readFile(BOOT_ID, 'utf8')).trim(),
+    readBootId,
     readFacts: () => readFactsInChild(entry),
     readProgress: () => readProgress(paths.link),
     storeProgress: (progress) => writeProgress(paths.link, progress),
+    note: (event) => status.tell(event),
     log,
   });
   await link.run(stop.signal);
   process.exit();
 }
+
+const readBootId = async (): Promise<string> => (await readFile(BOOT_ID, 'utf8')).trim();
 
 async function awaitIdentity(log: Logger, stop: AbortSignal): Promise<LinkIdentity | null> {
   for (let told = false; !stop.aborted; ) {
@@ -106,9 +119,40 @@ async function readFactsInChild(entry: string): Promise<Facts> {
  * Enrols this machine once; a machine that is enrolled already is left as it is. With `retry` a control plane that cannot
  * be reached is asked again, with back-off, until it answers. Returns the agent's id.
  */
-export async function runEnrol({ retry, entry }: { retry: boolean; entry: string }): Promise<string> {
+export async function runEnrol(options: EnrolOptions): Promise<string> {
   process.umask(0o077);
   demandGuestForSources();
+  try {
+    const agent = await enrolOnce(options);
+    await rm(paths.enrolmentNote, { force: true });
+    return agent;
+  } catch (error) {
+    if (codeOf(error)) await noteEnrolment(error as Failure, false);
+    throw error;
+  }
+}
+
+/** What went wrong, for `latchkey-agent status`. Where it cannot be noted it is still said and logged. */
+async function noteEnrolment({ code, details }: Failure, retrying: boolean): Promise<void> {
+  const at = Math.floor(Date.now() / 1000);
+  const [host, reason] = [wordOf(details['host']), wordOf(details['reason'])];
+  try {
+    await makeState();
+    await writeNote(paths.enrolmentNote, { v: 1, at, code, host, reason, retrying });
+  } catch {
+    // The disk, most likely: then there is no status either.
+  }
+}
+
+async function makeState(): Promise<void> {
+  await mkdir(paths.state, { recursive: true });
+  // Whatever the umask: the link's user must get through to its own folder.
+  await chmod(paths.state, 0o755);
+}
+
+type EnrolOptions = Readonly<{ retry: boolean; entry: string }>;
+
+async function enrolOnce({ retry, entry }: EnrolOptions): Promise<string> {
   const machine = await readMachine();
   const known = await readIdentity(paths.executor).catch(absentWhenNotEnrolled);
   if (known && (await isOwn(known, machine))) {
@@ -121,9 +165,7 @@ export async function runEnrol({ retry, entry }: { retry: boolean; entry: string
   // Only now that there is a token: without one, putting the machine's ids right brings its identity back.
   if (known) await setAside();
   const random = randomKernel();
-  await mkdir(paths.state, { recursive: true });
-  // Whatever the umask: the link's user must get through to its own folder.
-  await chmod(paths.state, 0o755);
+  await makeState();
   const { ek, macKey } = await makeKeys(paths.executor, random);
   const ik = await makeLinkKey(await makeLinkFolder(), random, await linkOwner());
   const marker = await makeMarker(toBase64url(random.bytes(32)));
@@ -181,6 +223,7 @@ async function askUntilAnswered<T>(ask: () => Promise<T>, log: Logger): Promise<
       const code = codeOf(error);
       if (!code || !PASSING.includes(code)) throw error;
       log.warn({ code, attempt }, 'not enrolled yet');
+      await noteEnrolment(error as Failure, true);
       await sleep(reconnectDelayMs(attempt, Math.random()));
     }
   }

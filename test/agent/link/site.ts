@@ -9,6 +9,7 @@ import { pino } from 'pino';
 import { afterAll } from 'vitest';
 import type { Progress } from '../../../agent/link/identity.ts';
 import { Link, type LinkParts } from '../../../agent/link/link.ts';
+import type { LinkEvent } from '../../../agent/link/status-note.ts';
 import { RootShelf } from '../../../agent/root-shelf.ts';
 import type { RootPayload } from '../../../protocol/root.ts';
 import { AGENT, BOOT, keys, NOW_S, sampleRoot } from '../../protocol/samples.ts';
@@ -21,6 +22,8 @@ export type Site = Readonly<{
   executor: ScriptedExecutor;
   log: string[];
   progress: Progress[];
+  /** What the link said of its connection. */
+  notes: LinkEvent[];
   /** A connection that has been greeted and has heard `synced`. */
   connected(): Promise<Visitor>;
   stop(): Promise<void>;
@@ -56,6 +59,7 @@ export async function makeSite({ parts = {}, root, executor: prepare, without, t
   const url = await plane.listen(tls ? 'wss' : 'ws');
   const log: string[] = [];
   const progress: Progress[] = [{ ctr: 0, now: 0 }];
+  const notes: LinkEvent[] = [];
   const stopping = new AbortController();
   const link = new Link({
     identity: { agent: AGENT, project: 'default', ik: keys.ik },
@@ -71,6 +75,9 @@ export async function makeSite({ parts = {}, root, executor: prepare, without, t
     readProgress: async () => progress.at(-1) ?? { ctr: 0, now: 0 },
     storeProgress: async (stored) => {
       progress.push(stored);
+    },
+    note: async (event) => {
+      notes.push(event);
     },
     log: pino({ level: 'trace' }, { write: (line: string) => log.push(line) }),
     ...parts,
@@ -91,6 +98,7 @@ export async function makeSite({ parts = {}, root, executor: prepare, without, t
     executor,
     log,
     progress,
+    notes,
     running,
     stop,
     async connected() {

@@ -1,0 +1,145 @@
+// Composition root of the commands for whoever sits at the machine: `doctor` and `status`. Both are root's, for they read
+// what is root's alone; neither changes anything.
+
+import { readFile } from 'node:fs/promises';
+import { pino } from 'pino';
+import { Failure } from '../../protocol/failure.ts';
+import { canReset, checkText } from '../../protocol/preflight.ts';
+import { openJournalFile } from '../adapters/journal-file.ts';
+import { procAt } from '../adapters/proc.ts';
+import { randomKernel } from '../adapters/random-kernel.ts';
+import { type AgentConfig, controlPlaneUrls, paths, readConfig, readTrust } from '../config.ts';
+import { openOperation } from '../core/ledger.ts';
+import type { Tried } from '../core/trouble.ts';
+import { tryTo } from '../executor/conditions.ts';
+import { readIdentity, readKeys } from '../executor/identity.ts';
+import { machineOf } from '../executor/main.ts';
+import type { Lookout } from '../executor/preflight.ts';
+import { ledgerOf } from '../executor/recorder.ts';
+import { enrolmentNote, type LinkNote, linkNote, readNote } from '../notes.ts';
+import { RootShelf } from '../root-shelf.ts';
+import { demandGuestForSources } from '../source-guard.ts';
+import { AGENT_VERSION } from '../version.ts';
+import { doctorLines, examineHere } from './doctor.ts';
+import { isConnected, type Status, statusJson, statusLines } from './status.ts';
+
+const BOOT_ID = '/proc/sys/kernel/random/boot_id';
+/** As an operation that was refused. */
+const REFUSED = 3;
+const NO_CONFIG: AgentConfig = { administrator: null, vncServer: null, rootfs: [], plainWsLoopback: false };
+
+export async function runDoctor({ json }: { json: boolean }): Promise<void> {
+  demandRoot();
+  demandGuestForSources();
+  const [config, trust, keys, identity, note] = await Promise.all([
+    tryTo(() => readConfig()),
+    tryTo(() => readTrust()),
+    tryTo(() => readKeys(paths.executor)),
+    tryTo(() => readIdentity(paths.executor)),
+    readNote(paths.linkNote, linkNote),
+  ]);
+  const settings = 'value' in config ? config.value : NO_CONFIG;
+  const addresses = await tryTo(() => {
+    if ('code' in trust) throw new Failure(trust.code, trust.details);
+    const { trust: file } = trust.value;
+    return controlPlaneUrls(file, settings).map((url) => ({ url, caPem: file.ca_pem }));
+  });
+  const macKey = 'value' in keys ? keys.value.macKey : new Uint8Array(32);
+  const marker = 'value' in identity ? identity.value.marker : null;
+  const checks = await examineHere({
+    config,
+    keys,
+    identity,
+    addresses,
+    note,
+    linkRuns: isAlive(note),
+    nowS: await serverNow(note),
+    lookout: lookoutOf({ settings, macKey, marker, shelf: shelfOf(trust) }),
+    executorSocket: paths.socket,
+    random: randomKernel(),
+  });
+  const can = canReset(checks);
+  if (json) console.log(JSON.stringify({ can, checks: checks.map((check) => ({ ...check, ...checkText(check) })) }));
+  else for (const line of doctorLines(checks)) console.log(line);
+  process.exit(can.account && can.vnc ? 0 : REFUSED);
+}
+
+type Sight = Readonly<{
+  settings: AgentConfig;
+  macKey: Uint8Array;
+  marker: string | null;
+  shelf: Tried<RootShelf>;
+}>;
+
+function lookoutOf({ settings, macKey, marker, shelf }: Sight): Lookout {
+  const machine = machineOf({ config: settings, macKey, marker: marker ?? '' });
+  const { environment } = machine;
+  return {
+    ...machine,
+    // Before enrolment there is no marker to compare with.
+    ...(marker === null
+      ? { environment: { observe: async () => ({ ...(await environment.observe()), marker: 'same' }) } }
+      : {}),
+    roots: {
+      newest: async () => {
+        if ('code' in shelf) throw new Failure(shelf.code, shelf.details);
+        return shelf.value.newest();
+      },
+      add: async () => {
+        throw new Failure('INTERNAL', { reason: 'looks_only' });
+      },
+    },
+    log: pino({ name: 'latchkey-doctor', level: process.env['LATCHKEY_LOG_LEVEL'] ?? 'fatal' }, pino.destination(2)),
+  };
+}
+
+function shelfOf(trust: Tried<Awaited<ReturnType<typeof readTrust>>>): Tried<RootShelf> {
+  return 'code' in trust ? trust : { value: new RootShelf(paths.executorRoots, trust.value.root) };
+}
+
+export async function runStatus({ json }: { json: boolean }): Promise<void> {
+  demandRoot();
+  const [identity, trust, enrolment, link] = await Promise.all([
+    tryTo(() => readIdentity(paths.executor)),
+    tryTo(() => readTrust()),
+    readNote(paths.enrolmentNote, enrolmentNote),
+    readNote(paths.linkNote, linkNote),
+  ]);
+  const shelf = shelfOf(trust);
+  const status: Status = {
+    version: AGENT_VERSION,
+    identity,
+    enrolment,
+    link,
+    linkRuns: isAlive(link),
+    operation: 'code' in identity ? identity : await tryTo(operationUnderWay),
+    root: 'code' in shelf ? shelf : await tryTo(() => shelf.value.newest()),
+  };
+  if (json) console.log(JSON.stringify(statusJson(status)));
+  else for (const line of statusLines(status)) console.log(line);
+  process.exit(isConnected(status) ? 0 : REFUSED);
+}
+
+async function operationUnderWay(): Promise<Status['operation'] extends Tried<infer T> ? T : never> {
+  const journal = await openJournalFile({ folder: paths.executor, mode: 'read' });
+  const open = openOperation(ledgerOf(journal));
+  await journal.close();
+  return open ? { op: open.op, state: open.state } : null;
+}
+
+/** On Windows whoever may not read says so by itself. */
+function demandRoot(): void {
+  if ((process.getuid?.() ?? 0) !== 0) throw new Failure('FORBIDDEN', { reason: 'needs_root' });
+}
+
+function isAlive(note: LinkNote | null): boolean {
+  return note !== null && note.state !== 'stopped' && (procAt().startTime(note.pid) ?? null) === note.started;
+}
+
+/** Server time as the last welcome of this boot said it, carried on by the monotonic clock (clock_gettime(2)). */
+async function serverNow(note: LinkNote | null): Promise<number | null> {
+  const boot = (await readFile(BOOT_ID, 'utf8').catch(() => '')).trim();
+  if (!note?.server || note.server.boot !== boot) return null;
+  const monoMs = Number(process.hrtime.bigint() / 1_000_000n);
+  return note.server.now + Math.max(0, Math.floor((monoMs - note.server.mono_ms) / 1000));
+}
