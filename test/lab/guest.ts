@@ -3,6 +3,7 @@
 // against a hostile root. A guest never outlives the process that made it; its folder does, until `destroy`.
 import type { ChildProcess } from 'node:child_process';
 import { realpathSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { type Account, type AccountOptions, buildAccounts } from './accounts.ts';
@@ -169,6 +170,19 @@ export class Guest extends Power {
   /** The next `count` requests to reboot of this boot get lost. */
   async swallowReboots(count: number): Promise<void> {
     await this.#init.swallowReboots(this, count);
+  }
+
+  /** Every process stands still, as on a machine that is suspended. Only a guest with systemd has a cgroup for it. */
+  async suspend(): Promise<void> {
+    await this.#freeze('1');
+  }
+
+  async resume(): Promise<void> {
+    await this.#freeze('0');
+  }
+
+  async #freeze(value: string): Promise<void> {
+    await writeFile(`/proc/${await this.pid()}/root/sys/fs/cgroup/cgroup.freeze`, value);
   }
 
   override async boot(): Promise<void> {

@@ -52,10 +52,14 @@ export class Scene {
     return new Scene(controlPlane, keyFile, apiKey);
   }
 
-  /** A guest that is enrolled, connected and, where it has a VNC server, serving. */
-  async guest(options: AttachedOptions): Promise<Guest> {
+  /** A guest, with these files from its first boot on, that is enrolled, connected and, where it has a VNC server, serving. */
+  async guest({
+    files = {},
+    ...options
+  }: AttachedOptions & { files?: Readonly<Record<string, string>> }): Promise<Guest> {
     const guest = await this.controlPlane.attach(options);
     this.#guests.push(guest);
+    for (const [path, text] of Object.entries(files)) await guest.writeFile(path, text);
     await guest.boot();
     await this.controlPlane.untilOnline(options.name);
     if (guest.vncPassword !== undefined) await guest.untilListening(VNC_PORT);
