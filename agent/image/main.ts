@@ -12,10 +12,11 @@ import { type AgentConfig, controlPlaneUrls, paths, readConfig, readTrust } from
 import { openOperation } from '../core/ledger.ts';
 import type { Tried } from '../core/trouble.ts';
 import { tryTo } from '../executor/conditions.ts';
-import { readIdentity, readKeys } from '../executor/identity.ts';
+import { type EnrolledIdentity, fingerprintOf, readIdentity, readKeys } from '../executor/identity.ts';
 import { machineOf } from '../executor/main.ts';
 import type { Lookout } from '../executor/preflight.ts';
 import { ledgerOf } from '../executor/recorder.ts';
+import { demandOwn, readMachine } from '../machine.ts';
 import { enrolmentNote, type LinkNote, linkNote, readNote } from '../notes.ts';
 import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
@@ -35,7 +36,7 @@ export async function runDoctor({ json }: { json: boolean }): Promise<void> {
     tryTo(() => readConfig()),
     tryTo(() => readTrust()),
     tryTo(() => readKeys(paths.executor)),
-    tryTo(() => readIdentity(paths.executor)),
+    tryTo(readOwnIdentity),
     readNote(paths.linkNote, linkNote),
   ]);
   const settings = 'value' in config ? config.value : NO_CONFIG;
@@ -100,7 +101,7 @@ function shelfOf(trust: Tried<Awaited<ReturnType<typeof readTrust>>>): Tried<Roo
 export async function runStatus({ json }: { json: boolean }): Promise<void> {
   demandRoot();
   const [identity, trust, enrolment, link] = await Promise.all([
-    tryTo(() => readIdentity(paths.executor)),
+    tryTo(readOwnIdentity),
     tryTo(() => readTrust()),
     readNote(paths.enrolmentNote, enrolmentNote),
     readNote(paths.linkNote, linkNote),
@@ -125,6 +126,14 @@ async function operationUnderWay(): Promise<Status['operation'] extends Tried<in
   const open = openOperation(ledgerOf(journal));
   await journal.close();
   return open ? { op: open.op, state: open.state } : null;
+}
+
+/** As the executor reads it before it uses a key: one that was made in another machine is none. */
+async function readOwnIdentity(): Promise<EnrolledIdentity> {
+  const identity = await readIdentity(paths.executor);
+  const { macKey } = await readKeys(paths.executor);
+  demandOwn(identity.machine, fingerprintOf(macKey, await readMachine()));
+  return identity;
 }
 
 /** On Windows whoever may not read says so by itself. */

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { signToken } from '../../../protocol/token.ts';
 import { bytes32Text, keys, NOW_S, OP, samplePreflight } from '../../protocol/samples.ts';
 import { commandToken } from './control-plane.ts';
-import { makeSite } from './site.ts';
+import { makeSite, until } from './site.ts';
 
 const question = (first = 0x88) => ({ t: 'preflight', nonce: bytes32Text(first), now: NOW_S });
 const token = await signToken('lk-preflight+jws', samplePreflight(), keys.ek);
@@ -75,5 +75,20 @@ describe.concurrent('a preflight', () => {
     asked.say({ t: 'preflight', token });
     asked.end();
     await visitor.next('preflight');
+  });
+});
+
+describe.concurrent('what the link notes of its connection', () => {
+  it('is when it is connected, with server time, and what ended that', async () => {
+    const { connected, notes, stop } = await makeSite();
+    const visitor = await connected();
+    const host = expect.stringMatching(/^127\.0\.0\.1:[0-9]+$/);
+    await until(() => notes.length === 1);
+    expect(notes).toEqual([{ state: 'connected', host, serverNow: NOW_S }]);
+    visitor.send({ t: 'nothing-known' });
+    await until(() => notes.length === 2);
+    expect(notes[1]).toMatchObject({ state: 'disconnected', host, trouble: { code: 'SCHEMA_INVALID' } });
+    await stop();
+    expect(notes.at(-1)).toEqual({ state: 'stopped', host });
   });
 });
