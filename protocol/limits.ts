@@ -57,6 +57,8 @@ export const VNCAUTH_BYTES = 8;
 
 /** A server that was up before is given this long to come back after the reboot. */
 export const VNC_AFTER_BOOT_MS_MAX = 60_000;
+/** A server that was restarted is given this long to answer. */
+export const VNC_RESTART_MS_MAX = 20_000;
 /** `passwd` is ended after this long: the account database is held by someone else. */
 export const PASSWD_TIMEOUT_MS = 20_000;
 /** A reboot that was asked for and did not happen is asked for again this often in all. */

@@ -85,6 +85,12 @@ const table: Readonly<Record<string, Reason>> = {
     `Look at /etc/passwd and /etc/shadow. ${LOOK_AT_DENIALS}`,
   ),
   uid: said('the account was made anew since it was looked at', 'Look who it is now; then reset again.'),
+  // The password.
+  same_as_account: said('it begins like the account’s password', 'Choose another VNC password, or a generated one.'),
+  same_as_before: said(
+    'the VNC server has it already, as far as it counts',
+    'Choose another VNC password, or a generated one.',
+  ),
   // The environment.
   initrd: said('this is an initramfs and not the machine’s own system'),
   root_is_not_inits: said(
@@ -109,11 +115,65 @@ const table: Readonly<Record<string, Reason>> = {
   boot_override: said('something is set for the next boot alone', NEXT_BOOT),
 };
 
-/** What the word means, and what it says behind a colon; `null` for a word of a newer agent. */
-export function reasonOf(word: string): (Reason & { about: string | null }) | null {
+/** Beside a code that is about VNC: some words mean another thing there. */
+const vncTable: Readonly<Record<string, Reason>> = {
+  source_unknown: said(
+    'it cannot be told which file holds the server’s password',
+    'Name a file with -rfbauth or -PasswordFile that the server and the machine see as the same one.',
+  ),
+  inline_password: said(
+    'the server was given its password when it was started, and reads no file',
+    'Start the server with a password file.',
+  ),
+  account_kind: said('the server asks for an account’s own password'),
+  unchanged: said('the server has that password already'),
+  unknown_kind: said('the server was found by a newer agent'),
+  folder_missing: said('the folder of its password file is not there'),
+  wrong_owner: said(
+    'its password file, or a folder on the way to it, belongs to somebody else',
+    'Give the file and its folder to the user of the server.',
+  ),
+  writable_by_others: said(
+    'others may write its password file, or a folder on the way to it',
+    'Take the right to write away from others.',
+  ),
+  symlink: said('its password file, or a folder on the way to it, is a link', 'Put the file itself there.'),
+  not_a_password_file: said('what lies at the place of its password file is something else'),
+  unreadable: said('its password file cannot be read'),
+  unstorable: said('its password file cannot hold that password as it is'),
+  readonly: said('the file system of its password file is read-only'),
+  disk_full: said('no space is left for its password file'),
+  write: said('its password file could not be written'),
+  read_back: said('its password file did not hold what was written'),
+  not_running: said('the server does not run'),
+  not_listening: said('nobody answers at the server’s port'),
+  closed: said('the server ended the connection'),
+  timeout: said('the server did not answer in time'),
+  blocked: said(
+    'the server lets nobody in for a while, after failed logins',
+    'Wait a minute; then try the new password.',
+  ),
+  busy: said('the server has a viewer and takes no other'),
+  open: said('the server lets everybody in without a password'),
+  types: said('the server offers no way to log in that is known here'),
+  other_process: said('another program answers at the server’s port'),
+  other_in_force: said('the server was taking another password than its files say'),
+  rejected: said('the server does not take the new password'),
+  both_accepted: said('the server takes the old password as well as the new one'),
+  file_changed: said('its password file was changed by somebody else'),
+  restart_failed: said(
+    'the server could not be restarted',
+    'Look at the service in the guest; the machine’s own restart starts it anew.',
+  ),
+};
+
+/** What the word means beside that code, and what it says behind a colon; `null` for a word of a newer agent. */
+export function reasonOf(word: string, code: string | null): (Reason & { about: string | null }) | null {
   const [name = '', ...rest] = word.split(':');
-  const reason = Object.hasOwn(table, name) ? table[name] : undefined;
+  const words = code?.startsWith('VNC_') ? vncTable : table;
+  const reason = Object.hasOwn(words, name) ? words[name] : undefined;
   return reason === undefined ? null : { ...reason, about: rest.length === 0 ? null : rest.join(':') };
 }
 
 export const reasonWords: readonly string[] = Object.keys(table);
+export const vncReasonWords: readonly string[] = Object.keys(vncTable);

@@ -23,10 +23,22 @@ export const verified = z.strictObject({
 });
 export type Verified = z.infer<typeof verified>;
 
+/**
+ * Where the VNC secret stands. `written`: in its files, and nothing more is known, since the process that wrote it was cut
+ * off. `verified`: the server takes the new one and, where that could be asked, no longer the old one. `old_accepted`: the
+ * server still takes the old one. `restart_required`: it reads its password at its start alone. `unverifiable`: it said
+ * nothing that would tell; the reason says why.
+ */
+export const vncStates = ['written', 'verified', 'old_accepted', 'restart_required', 'unverifiable'] as const;
+export type VncState = (typeof vncStates)[number];
+
 const detail = z.strictObject({
   account: z.optional(accountName),
   vnc: z.optional(vncServerId),
   verified: z.optional(verified),
+  vnc_state: z.optional(z.enum(vncStates)),
+  /** How many bytes of a VNC password count, where that is fewer than it may have. */
+  effective: z.optional(counter),
   boot_before: z.optional(bootId),
   boot_after: z.optional(bootId),
   /** When the grace period ends, in seconds from this receipt. */

@@ -119,8 +119,14 @@ export const readyAccount = z.strictObject({
 });
 export const readyVnc = z.strictObject({
   server: vncServerId,
-  kind: z.enum(['vncauth', 'account']),
+  kind: z.enum(['vncauth', 'login', 'account']),
   effective: counter,
+  /** Whose process it is. */
+  uid: z.optional(counter),
+  /** It reads its password at its start alone, so that a new one needs a restart. */
+  reads: z.optional(z.literal('start')),
+  /** It has a display of its own: programs that run there end with it. */
+  display: z.optional(z.literal('own')),
 });
 
 /** `lk-ready+jws`, signed by `ek`: an executor waits for the command of this operation. */

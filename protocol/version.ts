@@ -2,6 +2,7 @@
 // 1  2026-11  first version: enrol, hello, welcome, ready, command, receipt, ack.
 // 2  2026-11  preflight, no_preflight: a link of version 1 closes on a frame that it does not know.
 //               Operators in the root, passkey proofs, intents for many machines: an agent of version 1 refuses them.
+//               `ready` and receipts say more of VNC servers: a gateway of version 1 refuses them.
 
 /** The version spoken by this program. */
 export const WIRE_VERSION = 2;

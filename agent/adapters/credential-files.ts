@@ -7,7 +7,6 @@ import type { VncFile, VncServer } from '../ports/vnc.ts';
 import { type OwnerFile, openOwnerFile, type Writer } from './owner-file.ts';
 import type { PasswordFormat } from './password-format.ts';
 import { type Found, MACHINE_ROOT, rootOf } from './vnc-process.ts';
-import { effectiveBytes } from './vncauth.ts';
 
 export type Target = Readonly<{ role: VncFile['role']; path: string; file: OwnerFile }>;
 
@@ -43,30 +42,41 @@ export function hashAll(targets: readonly Target[], macKey: Uint8Array): readonl
   });
 }
 
-/** Throws `VNC_FAILED` where a file cannot be read, or is larger than its server would read. */
-export function assertAllOfFormat(targets: readonly Target[], format: PasswordFormat): void {
-  for (const { file } of targets) {
+/** Throws `VNC_FAILED` where a file cannot be read, is larger than its server would read, or has that password already. */
+export function assertReplaceable(
+  targets: readonly Target[],
+  password: Uint8Array | undefined,
+  format: PasswordFormat,
+): void {
+  targets.forEach(({ file }, index) => {
     const content = file.read();
-    content?.fill(0);
-    assertOfFormat(content, format);
-  }
+    try {
+      assertOfFormat(content, format);
+      if (index === targets.length - 1 && password) assertDiffers(content, password, format);
+    } finally {
+      content?.fill(0);
+    }
+  });
 }
 
-/** Writes the same password to every file, or leaves all of them as they were. */
+/** Writes the same password to every file, or leaves all of them as they were. Returns the one that was in force. */
 export async function replaceAll(
   targets: readonly Target[],
   password: Uint8Array,
   format: PasswordFormat,
-): Promise<void> {
-  const content = format.encode(password);
+): Promise<Uint8Array | undefined> {
   // The last is what the server reads now: the live copy, or the source itself.
   const before = targets.map(({ file }) => ({ file, content: file.read() }));
+  const contents: Uint8Array[] = [];
   try {
     for (const each of before) assertOfFormat(each.content, format);
-    assertDiffers(before.at(-1)?.content, password, format);
-    await writeEach(before, content);
+    const current = before.at(-1)?.content;
+    assertDiffers(current, password, format);
+    for (const each of before) contents.push(format.encode(password, each.content));
+    await writeEach(before.map((each, index) => ({ ...each, wanted: contents[index] ?? new Uint8Array() })));
+    return current && format.decode(current);
   } finally {
-    for (const bytes of [content, ...before.map((each) => each.content)]) bytes?.fill(0);
+    for (const bytes of [...contents, ...before.map((each) => each.content)]) bytes?.fill(0);
   }
 }
 
@@ -78,16 +88,15 @@ export function readPassword(file: OwnerFile, format: PasswordFormat): Uint8Arra
   return stored?.some((byte) => byte !== 0) ? stored : undefined;
 }
 
-async function writeEach(
-  before: readonly { file: OwnerFile; content: Buffer | undefined }[],
-  content: Uint8Array,
-): Promise<void> {
-  const touched: (typeof before)[number][] = [];
+type Write = Readonly<{ file: OwnerFile; content: Buffer | undefined; wanted: Uint8Array }>;
+
+async function writeEach(writes: readonly Write[]): Promise<void> {
+  const touched: Write[] = [];
   try {
-    for (const each of before) {
+    for (const each of writes) {
       touched.push(each);
-      await each.file.replace(content);
-      if (!each.file.read()?.equals(content)) throw new Failure('VNC_FAILED', { reason: 'read_back' });
+      await each.file.replace(each.wanted);
+      if (!each.file.read()?.equals(each.wanted)) throw new Failure('VNC_FAILED', { reason: 'read_back' });
     }
   } catch (error) {
     // Every file is put back even where another cannot be; the first trouble is the one to tell.
@@ -101,7 +110,7 @@ function assertOfFormat(content: Uint8Array | undefined, { bytesMax }: PasswordF
 }
 
 function assertDiffers(current: Uint8Array | undefined, password: Uint8Array, format: PasswordFormat): void {
-  const [stored, wanted] = [current && format.decode(current), effectiveBytes(password)];
+  const [stored, wanted] = [current && format.decode(current), format.effective(password)];
   const same = stored !== undefined && Buffer.from(stored).equals(wanted);
   stored?.fill(0);
   wanted.fill(0);

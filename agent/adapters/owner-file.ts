@@ -10,7 +10,7 @@ import { errnoOf } from './errno.ts';
 import { openRegular, readAtMost } from './small-file.ts';
 
 /** The largest file of any format; which are too large for the server at hand is said by `password-format.ts`. */
-const CONTENT_BYTES_MAX = 4_096;
+const CONTENT_BYTES_MAX = 16_384;
 const WRITE_TIMEOUT_MS = 10_000;
 const OTHERS_WRITE = 0o022;
 

@@ -6,18 +6,26 @@ import { deobfuscate, effectiveBytes, obfuscate } from './vncauth.ts';
 export type PasswordFormat = Readonly<{
   /** A file with more bytes than this is something else and must not be replaced. */
   bytesMax: number;
-  /** The whole content of a file that holds this password and no other. */
-  encode(password: Uint8Array): Uint8Array;
-  /** The password (8 bytes, NUL-filled) that gives full access; `undefined` where the file holds none. */
+  /** The whole content of a file that holds this password and no other, and what else `before` has to keep. */
+  encode(password: Uint8Array, before: Uint8Array | undefined): Uint8Array;
+  /** What counts of the password that gives full access; `undefined` where the file holds none. */
   decode(content: Uint8Array): Uint8Array | undefined;
+  /** What counts of a password. */
+  effective(password: Uint8Array): Uint8Array;
 }>;
 
 /** vncpasswd's: one block for full access and perhaps one for viewing only. */
-export const obfuscated: PasswordFormat = { bytesMax: 64, encode: obfuscate, decode: deobfuscate };
+export const obfuscated: PasswordFormat = {
+  bytesMax: 64,
+  encode: obfuscate,
+  decode: deobfuscate,
+  effective: effectiveBytes,
+};
 
 /** x11vnc's `-passwdfile`: each line is a password in clear, so a new one must be the only line. */
 export const plainLines: PasswordFormat = {
   bytesMax: 4_096,
+  effective: effectiveBytes,
   encode(password) {
     const text = withoutNul(effectiveBytes(password));
     try {

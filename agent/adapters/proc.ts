@@ -42,6 +42,10 @@ export type Proc = {
   sameRoot(pid: number): boolean;
   /** Whether a folder is the same one for the process and for the machine's first: either may have others mounted there. */
   sameFolder(pid: number, path: string): boolean;
+  /** The value with which the process was started; other programs' variables can hold secrets, so never more than one. */
+  variable(pid: number, name: string): string | undefined;
+  /** The path of its control group; `undefined` where there are none that a service manager keeps. */
+  controlGroup(pid: number): string | undefined;
   /** Start time in clock ticks after boot; with the boot id it tells a process from a later one of the same number. */
   startTime(pid: number): string | undefined;
 };
@@ -115,6 +119,11 @@ export function procAt(root = '/proc'): Proc {
     sameNetwork: (pid) => same(pid, 'ns/net'),
     sameRoot: (pid) => same(pid, 'root'),
     sameFolder: (pid, path) => isSameFile(file(pid, 'root', path), file(1, 'root', path)),
+    variable(pid, name) {
+      const given = attempt(() => readText(file(pid, 'environ')).split('\0')) ?? [];
+      return given.find((each) => each.startsWith(`${name}=`))?.slice(name.length + 1) || undefined;
+    },
+    controlGroup: (pid) => attempt(() => parseControlGroup(readText(file(pid, 'cgroup')))),
     startTime: (pid) => attempt(() => parseStartTime(readText(file(pid, 'stat')))),
   };
 }
@@ -140,6 +149,11 @@ export function addressToReach(address: string): string | undefined {
   // One word in the byte order of the machine.
   const bytes = mapped.match(/../g)?.map((byte) => Number.parseInt(byte, 16)) ?? [];
   return (endianness() === 'LE' ? bytes.reverse() : bytes).join('.');
+}
+
+/** In /proc/PID/cgroup: the one of systemd's own hierarchy where there is such, else that of the unified one. */
+export function parseControlGroup(text: string): string | undefined {
+  return /^[0-9]+:name=systemd:(.*)$/m.exec(text)?.[1] ?? /^0::(.*)$/m.exec(text)?.[1];
 }
 
 /** Field 22 of /proc/PID/stat. The name in field 2 may itself hold blanks and brackets, so count from its last bracket. */

@@ -1,11 +1,13 @@
 // The VNC port for any kind of server whose credential is a file: list, change and prove are the same for all, and only
-// finding them differs. Never starts, stops or configures a server, and never believes that a file is in force without
-// asking.
+// finding them differs. Never starts, stops or configures a server by itself, and never believes that a file is in force
+// without asking.
 
 import { Failure } from '../../protocol/failure.ts';
+import { Secret } from '../../protocol/secret.ts';
+import type { Services } from '../ports/services.ts';
 import type { Vnc, VncServer, VncVerdict } from '../ports/vnc.ts';
 import {
-  assertAllOfFormat,
+  assertReplaceable,
   closeAll,
   hashAll,
   openTargets,
@@ -29,6 +31,7 @@ const QUIET_MS = 250;
 export type VncByFileOptions = Readonly<{
   /** Keys the hashes of the files; known to root only. */
   macKey: Uint8Array;
+  services: Services;
   writer?: Writer;
   probeTimeoutMs?: number;
 }>;
@@ -67,7 +70,7 @@ export function vncByFile(options: VncByFileOptions, kind: ServerKind): Vnc {
   }
 
   async function handshake(server: VncServer, found: Found | undefined, password: Uint8Array): Promise<VncVerdict> {
-    if (server.kind !== 'vncauth') return unknown('account_kind');
+    if (server.kind === 'account') return unknown('account_kind');
     // The port alone could be someone else's by now.
     if (found === undefined || found.server.port === null) return unknown('not_running');
     const { address, process } = found;
@@ -78,7 +81,7 @@ export function vncByFile(options: VncByFileOptions, kind: ServerKind): Vnc {
       quietMs: QUIET_MS,
       isServer: (ports: { port: number; peerPort: number }) => kind.proc.holdsConnection(process.pid, ports),
     };
-    const credential = { user: undefined, password };
+    const credential = { user: found.user, password };
     const verdict = await authenticateRfb({ ...wanted, localAddress: PROBE_ADDRESS }, credential);
     const turnedAway = verdict === 'bind' || (kind.closesOnStrangers && verdict.reason === 'closed');
     if (!turnedAway) return verdict;
@@ -90,7 +93,7 @@ export function vncByFile(options: VncByFileOptions, kind: ServerKind): Vnc {
     list: async () => findAll().map(({ server }) => server),
 
     async files(server) {
-      if (server.kind !== 'vncauth') return [];
+      if (server.kind === 'account') return [];
       const targets = openTargets(server, findRunning(server), writer);
       try {
         return hashAll(targets, options.macKey);
@@ -99,11 +102,13 @@ export function vncByFile(options: VncByFileOptions, kind: ServerKind): Vnc {
       }
     },
 
-    async demandChangeable(server) {
+    async demandChangeable(server, password) {
       const { targets, format } = openChangeable(server);
+      const bytes = password?.revealBytes();
       try {
-        assertAllOfFormat(targets, format);
+        assertReplaceable(targets, bytes, format);
       } finally {
+        bytes?.fill(0);
         closeAll(targets);
       }
     },
@@ -112,12 +117,20 @@ export function vncByFile(options: VncByFileOptions, kind: ServerKind): Vnc {
       const { targets, format } = openChangeable(server);
       const bytes = password.revealBytes();
       try {
-        await replaceAll(targets, bytes, format);
-        return hashAll(targets, options.macKey);
+        const previous = await replaceAll(targets, bytes, format);
+        return { files: hashAll(targets, options.macKey), previous: asSecret(previous) };
       } finally {
         bytes.fill(0);
         closeAll(targets);
       }
+    },
+
+    async restart(server) {
+      const found = findRunning(server);
+      const service = found && (await options.services.serviceOf(found.process.pid));
+      if (!service) return 'unmanaged';
+      await options.services.restart(service);
+      return 'restarted';
     },
 
     async probe(server, password) {
@@ -155,14 +168,14 @@ function oneOfFamily(all: readonly Found[]): readonly Found[] {
 
 function assertChangeable(server: VncServer, found: Found | undefined): void {
   const reason =
-    server.kind !== 'vncauth'
+    server.kind === 'account'
       ? 'account_kind'
       : (found?.obstacle ?? (server.source === null ? 'source_unknown' : undefined));
   if (reason !== undefined) throw new Failure('VNC_FAILED', { server: server.id, reason });
 }
 
 function readStored(server: VncServer, format: PasswordFormat, writer: Writer): Uint8Array | undefined {
-  if (server.source === null || server.kind !== 'vncauth') return undefined;
+  if (server.source === null || server.kind === 'account') return undefined;
   try {
     const file = openOwnerFile({ root: MACHINE_ROOT, path: server.source }, server.owner, writer);
     try {
@@ -173,6 +186,15 @@ function readStored(server: VncServer, format: PasswordFormat, writer: Writer): 
   } catch {
     return undefined;
   }
+}
+
+/** Without the NUL that fills it: a server would not take that for the end where it comes with its length. */
+function asSecret(bytes: Uint8Array | undefined): Secret | null {
+  const end = bytes?.indexOf(0) ?? 0;
+  const text = end < 0 ? bytes : bytes?.subarray(0, end);
+  const secret = text?.length ? Secret.ofBytes(Uint8Array.from(text)) : null;
+  bytes?.fill(0);
+  return secret;
 }
 
 function unknown(reason: string): VncVerdict {

@@ -20,6 +20,8 @@ export type Found = Readonly<{
   /** Why a file would not be obeyed, where that is so. */
   obstacle: string | undefined;
   format: PasswordFormat;
+  /** Whose name goes with the password, where the server wants one. */
+  user: string | undefined;
 }>;
 
 /** What a kind of server says of a process of its own; the rest is the same for all. */
@@ -33,6 +35,9 @@ export type Said = Readonly<{
   source?: string | null;
   obstacle?: string | undefined;
   format: PasswordFormat;
+  user?: string;
+  reads?: 'start' | undefined;
+  display?: 'own' | undefined;
 }>;
 
 export function describeServer(proc: Proc, process: Process, said: Said): Found {
@@ -45,6 +50,7 @@ export function describeServer(proc: Proc, process: Process, said: Said): Found 
     live,
     obstacle,
     format,
+    user: said.user,
     server: {
       id: `${said.kind}:${port ?? nameWithoutPort(proc, process, asked)}`,
       kind: credential,
@@ -52,6 +58,8 @@ export function describeServer(proc: Proc, process: Process, said: Said): Found 
       port,
       owner: { uid: process.uid, gid: process.gid },
       source: source !== null && outlives(proc, process, source) ? source : null,
+      ...(said.reads ? { reads: said.reads } : {}),
+      ...(said.display ? { display: said.display } : {}),
     },
   };
 }

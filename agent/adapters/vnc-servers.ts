@@ -7,6 +7,7 @@ import type { Proc } from './proc.ts';
 import type { VncByFileOptions } from './vnc-by-file.ts';
 import { vncTigervnc } from './vnc-tigervnc.ts';
 import { vncTightvnc } from './vnc-tightvnc.ts';
+import { vncWayvnc } from './vnc-wayvnc.ts';
 import { vncX11vnc } from './vnc-x11vnc.ts';
 
 /** `proc` is for tests that show the adapters another machine. */
@@ -20,6 +21,7 @@ export function vncServers(options: VncServersOptions): Vnc {
     tigervnc: vncTigervnc(options),
     tightvnc: vncTightvnc(options),
     x11vnc: vncX11vnc(options),
+    wayvnc: vncWayvnc(options),
   });
 }
 
@@ -34,8 +36,9 @@ export function joinVnc(kinds: VncKinds): Vnc {
   return {
     list: async () => (await Promise.all(Object.values(kinds).map((kind) => kind.list()))).flat(),
     files: async (server) => adapterOf(server).files(server),
-    demandChangeable: async (server) => adapterOf(server).demandChangeable(server),
+    demandChangeable: async (server, password) => adapterOf(server).demandChangeable(server, password),
     setPassword: async (server, password) => adapterOf(server).setPassword(server, password),
+    restart: async (server) => adapterOf(server).restart(server),
     probe: async (server, password) => adapterOf(server).probe(server, password),
     probeStored: async (server) => adapterOf(server).probeStored(server),
   };

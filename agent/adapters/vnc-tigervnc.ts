@@ -33,6 +33,7 @@ export function vncTigervnc(options: VncTigervncOptions): Vnc {
       source: given.kind === 'vncauth' ? findSource(process, live, home) : null,
       obstacle: given.inline ? 'inline_password' : undefined,
       format: obfuscated,
+      display: /^X0|^x0/.test(basename(process.exe)) ? undefined : 'own',
     });
   }
 

@@ -22,6 +22,7 @@ export function vncTightvnc(options: VncTightvncOptions): Vnc {
       credential: 'vncauth',
       live: given.passwordFile && posix.resolve(process.cwd, given.passwordFile),
       format: obfuscated,
+      display: 'own',
     });
   }
 

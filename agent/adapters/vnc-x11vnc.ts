@@ -29,6 +29,7 @@ export function vncX11vnc(options: VncX11vncOptions): Vnc {
       live: file,
       obstacle,
       format,
+      reads: given.credential.in === 'plain' && !given.credential.again ? 'start' : undefined,
     });
   }
 

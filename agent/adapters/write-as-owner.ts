@@ -6,7 +6,7 @@ import { closeSync, constants, fsyncSync, openSync, readFileSync, renameSync, rm
 
 const FOLDER_FD = 3;
 const folder = `/proc/self/fd/${FOLDER_FD}`;
-const CONTENT_BYTES_MAX = 4_096;
+const CONTENT_BYTES_MAX = 16_384;
 
 /** How it ends; `owner-file.ts` reads these. */
 const EXIT = { done: 0, failed: 1, usage: 2, readonly: 3, full: 4 };

@@ -4,7 +4,9 @@ import { parsePort } from './vnc-process.ts';
 
 /** Where the password is. `unclear` is every arrangement in which a new password would not surely replace the old one. */
 export type X11vncCredential =
-  | Readonly<{ in: 'obfuscated' | 'plain'; file: string }>
+  | Readonly<{ in: 'obfuscated'; file: string }>
+  /** `again`: the file is read at each login, and not at the start alone. */
+  | Readonly<{ in: 'plain'; file: string; again: boolean }>
   /** `-usepw`: a file of the user's own, whichever of two is there. */
   | Readonly<{ in: 'home' }>
   /** Given on the command line, which the server then blanks: it is in its memory alone. */
@@ -58,7 +60,9 @@ function credentialOf(
   if (obfuscated !== undefined && plain !== undefined) return { in: 'unclear' };
   if (obfuscated !== undefined) return { in: 'obfuscated', file: obfuscated };
   if (plain !== undefined) {
-    return NO_FILE.test(plain) ? { in: 'unclear' } : { in: 'plain', file: plain.replace(/^read:/, '') };
+    return NO_FILE.test(plain)
+      ? { in: 'unclear' }
+      : { in: 'plain', file: plain.replace(/^read:/, ''), again: plain.startsWith('read:') };
   }
   return { in: names.has('usepw') ? 'home' : 'none' };
 }

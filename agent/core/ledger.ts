@@ -2,7 +2,7 @@
 // never kept anywhere else, so a restarted executor knows exactly what the one before it made durable.
 
 import type { AgentState } from '../../protocol/lifecycle.ts';
-import type { Verified } from '../../protocol/receipt.ts';
+import type { Verified, VncState } from '../../protocol/receipt.ts';
 
 /** Keyed hashes of account entries, by name. */
 export type AccountsEvidence = Readonly<Record<string, string>>;
@@ -16,11 +16,13 @@ export type FileEvidence = Readonly<{ role: 'source' | 'live'; path: string; has
 /** The VNC server as its adapter described it, kept so that its credential is found again before it is up. */
 export type VncRecord = Readonly<{
   id: string;
-  kind: 'vncauth' | 'account';
+  kind: 'vncauth' | 'login' | 'account';
   effective: number;
   port: number | null;
   owner: Readonly<{ uid: number; gid: number }>;
   source: string | null;
+  reads?: 'start';
+  display?: 'own';
 }>;
 
 /** What was accepted: all that later steps and a later boot need, and no secret. */
@@ -31,7 +33,12 @@ export type Work = Readonly<{
   graceS: number;
   account: Readonly<{ name: string; uid: number; unlock: boolean; secret: 'typed' | 'generated' }> | null;
   /** `server` is `null` where none was found although one was asked for. */
-  vnc: Readonly<{ server: VncRecord | null; secret: 'typed' | 'generated' }> | null;
+  vnc: Readonly<{
+    server: VncRecord | null;
+    secret: 'typed' | 'generated';
+    /** The operator agreed to a restart of the server; absent in records of before that could be said. */
+    restart?: boolean;
+  }> | null;
   /** No VNC server exists and none was asked for. */
   vncAbsent: boolean;
   warnings: readonly string[];
@@ -43,6 +50,9 @@ export type Finding = Readonly<{
   accountEntry?: string;
   vncFiles?: readonly FileEvidence[];
   verified?: Verified;
+  vncState?: VncState;
+  /** The server took the new secret and the old one as well, so that what it takes proves nothing. */
+  vncTakesBoth?: true;
   warnings?: readonly string[];
   bootAfter?: string;
 }>;

@@ -147,7 +147,7 @@ export function judgeStorage({ place, holds, writable, freeBytes }: StorageFacts
 
 export type SeenServer = Readonly<{
   id: string;
-  kind: 'vncauth' | 'account';
+  kind: 'vncauth' | 'login' | 'account';
   effective: number;
   changeable: Tried<void>;
 }>;

@@ -4,6 +4,7 @@
 import type { Code } from '../../protocol/codes.ts';
 import type { AgentState } from '../../protocol/lifecycle.ts';
 import { REBOOT_REQUESTS_MAX } from '../../protocol/limits.ts';
+import type { VncState } from '../../protocol/receipt.ts';
 import { isEnded, type Operation } from './ledger.ts';
 
 /** What the executor knows beside the journal. */
@@ -30,7 +31,7 @@ export type Step =
   | Readonly<{ do: 'prove_boot' }>
   | Readonly<{ do: 'prove_secrets' }>
   /** `reason` is a short word beside the code, for the receipt. */
-  | Readonly<{ do: 'end'; state: AgentState; code: Code | null; reason?: string }>
+  | Readonly<{ do: 'end'; state: AgentState; code: Code | null; reason?: string; vncState?: VncState }>
   | Readonly<{ do: 'nothing' }>;
 
 /**

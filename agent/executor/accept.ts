@@ -15,17 +15,13 @@ import { authoriseReset, type CarriedIntent, type Order } from '../core/authoris
 import type { Work } from '../core/ledger.ts';
 import type { Account } from '../ports/accounts.ts';
 import type { VncServer } from '../ports/vnc.ts';
-import { chooseAccount, chooseVnc, demandIdle, demandNormalEnvironment } from './conditions.ts';
+import type { Holding } from './bench.ts';
+import { chooseAccount, chooseVnc, demandIdle, demandNormalEnvironment, refusalOf } from './conditions.ts';
+import { effectiveOf } from './effects-vnc.ts';
 import { demandOperatorProof } from './operator-proof.ts';
 import type { ExecutorParts } from './parts.ts';
 import type { Prepared } from './prepare.ts';
 import type { Recorder } from './recorder.ts';
-
-/** What only the accepting process has: typed secrets in clear, and where generated ones go. */
-export type Holding = {
-  readonly secrets: Map<Slot, Secret>;
-  readonly recipients: ReadonlyMap<Slot, X25519Jwk>;
-};
 
 /** Verifies the signed bytes in this, the privileged process; throws the token layer's codes. */
 export async function verifyCommand({ roots }: ExecutorParts, token: string): Promise<VerifiedToken> {
@@ -65,11 +61,15 @@ export async function accept(
   await parts.power.available();
   const holding = await unseal(parts, prepared, order);
   assertRules(parts, holding, account, server);
-  const work = describe(order, token.payloadSha256, boot, account, server);
+  await demandChangeableVnc(parts, holding, server);
+  const work = describe(order, token.payloadSha256, boot, account, server, holding);
   const receipt = await recorder.sign(op, {
     state: 'ACCEPTED',
     code: null,
-    detail: { ...(account ? { account: account.name } : {}), ...(server.found ? { vnc: server.found.id } : {}) },
+    detail: {
+      ...(account ? { account: account.name } : {}),
+      ...(server.found ? { vnc: server.found.id, ...effectiveOf(server.found) } : {}),
+    },
     warnings: work.warnings,
     cmdSha256: work.cmdSha256,
     cn,
@@ -84,6 +84,18 @@ async function lookForVnc(parts: ExecutorParts, { account, vnc: asked }: ResetIn
   const servers = await parts.vnc.list();
   const found = asked ? chooseVnc(parts, servers, { server: asked.server, alone: !account }) : null;
   return { found, any: servers.length > 0 };
+}
+
+/** What would stop the VNC step is a refusal now, while nothing is changed, and not half of a reset later. */
+async function demandChangeableVnc({ vnc }: ExecutorParts, { secrets }: Holding, { found }: VncChoice): Promise<void> {
+  if (!found) return;
+  try {
+    await vnc.demandChangeable(found, secrets.get('vnc'));
+  } catch (error) {
+    const { details } = refusalOf(error);
+    if (details.reason !== 'unchanged') throw error;
+    throw new Failure('PASSWORD_POLICY', { slot: 'vnc', reason: 'same_as_before' }, error);
+  }
 }
 
 async function unseal(
@@ -138,8 +150,9 @@ function describe(
   boot: string,
   account: Account | null,
   { found, any }: VncChoice,
+  { secrets }: Holding,
 ): Work {
-  const truncated = found?.effective === VNCAUTH_BYTES && intent.vnc?.secret.mode === 'typed';
+  const truncated = found?.effective === VNCAUTH_BYTES && (secrets.get('vnc')?.length ?? 0) > VNCAUTH_BYTES;
   return {
     cmdSha256,
     cn: command.cn,
@@ -149,7 +162,7 @@ function describe(
       account && intent.account
         ? { name: account.name, uid: account.uid, unlock: intent.account.unlock, secret: intent.account.secret.mode }
         : null,
-    vnc: intent.vnc ? { server: found, secret: intent.vnc.secret.mode } : null,
+    vnc: intent.vnc ? { server: found, secret: intent.vnc.secret.mode, restart: intent.vnc.restart } : null,
     vncAbsent: !any && !intent.vnc,
     warnings: [
       ...(account?.state === 'no_password' ? ['ACCOUNT_HAD_NO_PASSWORD'] : []),

@@ -3,47 +3,23 @@
 
 import type { Code } from '../../protocol/codes.ts';
 import { Failure } from '../../protocol/failure.ts';
-import { PASSWORD_GENERATED_LENGTH, VNC_AFTER_BOOT_MS_MAX, VNCAUTH_BYTES } from '../../protocol/limits.ts';
+import { PASSWORD_GENERATED_LENGTH, VNCAUTH_BYTES } from '../../protocol/limits.ts';
 import { generatePassword } from '../../protocol/password.ts';
 import type { Receipt, Verified } from '../../protocol/receipt.ts';
 import { sealSecret } from '../../protocol/seal.ts';
 import type { Secret } from '../../protocol/secret.ts';
 import { environmentFault } from '../core/environment.ts';
-import { changedEntries, filesChanged, sourcesUnchanged } from '../core/evidence.ts';
-import type { AccountsEvidence, FileEvidence, Operation, StoredReceipt } from '../core/ledger.ts';
-import { endOfInspection, endOfProof, type Step } from '../core/steps.ts';
-import { reasonOf, type Trouble } from '../core/trouble.ts';
+import { changedEntries, filesChanged } from '../core/evidence.ts';
+import type { AccountsEvidence, FileEvidence, StoredReceipt } from '../core/ledger.ts';
+import { endOfInspection, endOfProof } from '../core/steps.ts';
+import { reasonOf } from '../core/trouble.ts';
 import type { Account } from '../ports/accounts.ts';
-import type { Holding } from './accept.ts';
+import { type Bench, type End, end, type Holding, verifiedSoFar } from './bench.ts';
 import { cancelRequested } from './cancel.ts';
 import { refusalOf, tryTo } from './conditions.ts';
+import { proveVncAfterBoot } from './effects-vnc.ts';
 import { logMarks, mark } from './marks.ts';
 import type { ExecutorParts } from './parts.ts';
-import type { Recorder } from './recorder.ts';
-
-/** The operation at hand and what this process has for it. */
-export type Bench = Readonly<{
-  parts: ExecutorParts;
-  recorder: Recorder;
-  op: string;
-  holding: Holding | null;
-  boot: string;
-}>;
-
-type End = Extract<Step, { do: 'end' }>;
-export const end = (state: End['state'], code: End['code'], details: Failure['details'] = {}): End => ({
-  do: 'end',
-  state,
-  code,
-  ...reasonOf(details),
-});
-
-/** How long VNC probes after a boot pause between tries: a refused connection costs nothing, a failed login would. */
-const VNC_RETRY_MS = 1_000;
-
-export function verifiedSoFar({ work, finding }: Operation): Verified {
-  return finding.verified ?? { account: null, vnc: work?.vncAbsent ? 'absent' : null, reboot: false };
-}
 
 /** Generates what is to be generated, seals it to the operator, and makes the ciphertext durable before anything is set. */
 export async function generate({ parts, recorder, op, holding }: Bench): Promise<StoredReceipt> {
@@ -132,38 +108,6 @@ export async function obstaclesAtEnd({ parts, recorder, op }: Bench, { state }: 
   return 'value' in found ? found.value : [];
 }
 
-/** Sets the VNC server's credential and proves it by a handshake, where the server runs. */
-export async function setVnc({ parts, recorder, op, holding }: Bench): Promise<StoredReceipt | End> {
-  const { vnc } = parts;
-  const { work } = recorder.operation(op);
-  const secret = holding?.secrets.get('vnc');
-  const server = work?.vnc?.server;
-  if (!server || !secret) throw new Failure('INTERNAL', { reason: 'no_vnc_secret' });
-  const before = await tryTo(() => vnc.files(server));
-  if ('code' in before) {
-    parts.log.warn({ op, code: before.code, details: before.details }, 'the VNC credential cannot be read');
-    return end(work?.account ? 'PARTIAL' : 'FAILED', 'VNC_FAILED', wordFor(before));
-  }
-  await recorder.append({ kind: 'begin', op, effect: 'vnc', before: before.value });
-  const set = await tryTo(() => vnc.setPassword(server, secret));
-  if ('code' in set) {
-    parts.log.warn({ op, code: set.code, details: set.details }, 'the VNC credential was not changed');
-    const after = await tryTo(() => vnc.files(server));
-    const touched = work?.account || 'code' in after || filesChanged(before.value, after.value);
-    return end(touched ? 'PARTIAL' : 'FAILED', 'VNC_FAILED', wordFor(set));
-  }
-  const probed = await tryTo(() => vnc.probe(server, secret));
-  const { verdict, reason } = 'value' in probed ? probed.value : ({ verdict: 'unknown', reason: probed.code } as const);
-  parts.log.info({ op, server: server.id, verdict, reason }, 'VNC handshake');
-  const verified = { ...verifiedSoFar(recorder.operation(op)), vnc: verdict === 'accepted' };
-  const warnings = verified.vnc ? [] : ['VNC_RESTART_REQUIRED'];
-  return recorder.state(
-    op,
-    { state: 'VNC_SET', code: null, detail: { vnc: server.id, verified } },
-    { vncFiles: set.value, verified, warnings },
-  );
-}
-
 /** Asks for the reboot. The request itself is the last thing that happens: its receipt is durable before it. */
 export async function requestReboot(
   bench: Bench,
@@ -233,28 +177,11 @@ export async function proveSecrets({ parts, recorder, op }: Bench): Promise<End 
   const name = work?.account?.name;
   const entries = await tryTo(() => parts.accounts.fingerprint());
   const account = name === undefined ? null : 'value' in entries && entries.value[name] === finding.accountEntry;
-  const vnc = work?.vnc?.server ? await proveVnc(parts, operation) : before.vnc;
-  const verified = { ...before, account, vnc };
-  return { ...(endOfProof(operation, verified) as End), verified };
-}
-
-async function proveVnc({ vnc, clock, log }: ExecutorParts, { op, work, finding }: Operation): Promise<boolean> {
-  const server = work?.vnc?.server;
-  if (!server) return false;
-  const files = await tryTo(() => vnc.files(server));
-  if ('code' in files || !sourcesUnchanged(finding.vncFiles ?? [], files.value)) return false;
-  const deadlineMs = clock.monotonicMs() + VNC_AFTER_BOOT_MS_MAX;
-  for (;;) {
-    const probed = await tryTo(() => vnc.probeStored(server));
-    const { verdict, reason } =
-      'value' in probed ? probed.value : ({ verdict: 'unknown', reason: probed.code } as const);
-    if (verdict !== 'unknown') return verdict === 'accepted';
-    if (clock.monotonicMs() >= deadlineMs) {
-      log.warn({ op, server: server.id, reason }, 'the VNC server did not answer after the boot');
-      return false;
-    }
-    await clock.sleep(VNC_RETRY_MS);
-  }
+  const proof = work?.vnc?.server ? await proveVncAfterBoot(parts, operation) : null;
+  const verified = { ...before, account, vnc: proof ? proof.state === 'verified' : before.vnc };
+  const ending = endOfProof(operation, verified) as End;
+  const reason = ending.code === 'VNC_UNVERIFIED' ? reasonOf(proof ?? {}) : {};
+  return { ...ending, ...reason, verified, ...(proof ? { vncState: proof.state } : {}) };
 }
 
 /**
@@ -275,12 +202,8 @@ export async function inspect({ parts, recorder, op, boot }: Bench): Promise<End
   const lasting = (files: readonly FileEvidence[]) =>
     boot === work?.boot ? files : files.filter(({ role }) => role === 'source');
   const changed = 'code' in now || filesChanged(lasting(begun?.before ?? []), lasting(now.value));
-  return endOfInspection('vnc', changed, work?.account != null) as End;
-}
-
-/** Where the end's code is a wider one, the narrower code is the reason unless a better word is there. */
-function wordFor({ code, details }: Trouble): Failure['details'] {
-  return { reason: code, ...details };
+  const ending = endOfInspection('vnc', changed, work?.account != null) as End;
+  return changed && 'value' in now ? { ...ending, vncState: 'written' } : ending;
 }
 
 /** Slots whose secrets this process still holds in clear are overwritten before it ends. */

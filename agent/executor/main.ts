@@ -11,6 +11,7 @@ import { inspectionLinux } from '../adapters/inspection-linux.ts';
 import { openJournalFile } from '../adapters/journal-file.ts';
 import { powerLinux } from '../adapters/power-linux.ts';
 import { randomKernel } from '../adapters/random-kernel.ts';
+import { servicesSystemd } from '../adapters/services-systemd.ts';
 import { vncServers } from '../adapters/vnc-servers.ts';
 import { type AgentConfig, paths, readConfig, readTrust } from '../config.ts';
 import { demandOwn, readMachine } from '../machine.ts';
@@ -75,7 +76,7 @@ export function machineOf({ config, macKey, marker }: MachineFacts) {
   return {
     policy: { rootfs: config.rootfs, vncServer: config.vncServer, commonPasswords },
     accounts: accountsLinux({ macKey, ...(config.administrator ? { administrator: config.administrator } : {}) }),
-    vnc: vncServers({ macKey }),
+    vnc: vncServers({ macKey, services: servicesSystemd() }),
     power: powerLinux(),
     environment: environmentLinux({ marker }),
     inspection: inspectionLinux({ state: paths.executor }),

@@ -9,6 +9,7 @@ import { parseSchema } from '../../protocol/schema.ts';
 import { type Ready, ready as readySchema } from '../../protocol/session.ts';
 import { signToken } from '../../protocol/token.ts';
 import type { Account } from '../ports/accounts.ts';
+import type { VncServer } from '../ports/vnc.ts';
 import { demandIdle } from './conditions.ts';
 import type { ExecutorParts } from './parts.ts';
 import { ledgerOf } from './recorder.ts';
@@ -74,9 +75,14 @@ async function look(
     boot: bootId,
     account: found && { name: found.name, uid: found.uid, state: found.state },
     account_code: typeof account === 'string' ? account : null,
-    vnc: servers.slice(0, SERVERS_TOLD_MAX).map(({ id, kind, effective }) => ({ server: id, kind, effective })),
+    vnc: servers.slice(0, SERVERS_TOLD_MAX).map(told),
     warnings,
   });
+}
+
+function told({ id, kind, effective, owner, reads, display }: VncServer): Ready['vnc'][number] {
+  const more = { ...(reads ? { reads } : {}), ...(display ? { display } : {}) };
+  return { server: id, kind, effective, uid: owner.uid, ...more };
 }
 
 /** An account that cannot be resolved is said in `ready`, with its code; a defect stays one. */

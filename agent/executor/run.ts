@@ -4,11 +4,10 @@
 import type { ReceiptDetail } from '../../protocol/receipt.ts';
 import type { StoredReceipt } from '../core/ledger.ts';
 import { nextStep, type Step } from '../core/steps.ts';
+import { type Bench, end, verifiedSoFar } from './bench.ts';
 import { cancelRequested } from './cancel.ts';
 import { demandUnchanged, tryTo } from './conditions.ts';
 import {
-  type Bench,
-  end,
   generate,
   inspect,
   obstaclesAtEnd,
@@ -16,10 +15,9 @@ import {
   proveSecrets,
   requestReboot,
   setAccount,
-  setVnc,
-  verifiedSoFar,
   wipe,
 } from './effects.ts';
+import { setVnc } from './effects-vnc.ts';
 
 /** How often a waiting executor looks whether it was cancelled. */
 const CANCEL_POLL_MS = 250;
@@ -110,6 +108,7 @@ async function finish(
   const operation = recorder.operation(op);
   const { account, vnc } = operation.work ?? {};
   const proven = verified ?? verifiedSoFar(operation);
+  const vncState = end.vncState ?? operation.finding.vncState;
   const detail: ReceiptDetail = {
     ...(account ? { account: account.name } : {}),
     ...(vnc?.server ? { vnc: vnc.server.id } : {}),
@@ -117,6 +116,8 @@ async function finish(
     ...(operation.finding.bootAfter ? { boot_after: operation.finding.bootAfter } : {}),
     ...(reason === undefined ? {} : { reason }),
     verified: proven,
+    ...(vncState ? { vnc_state: vncState } : {}),
   };
-  return recorder.state(op, { state, code, detail }, { verified: proven, warnings });
+  const finding = { verified: proven, warnings, ...(vncState ? { vncState } : {}) };
+  return recorder.state(op, { state, code, detail }, finding);
 }

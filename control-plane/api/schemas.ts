@@ -6,7 +6,7 @@ import { keyProof } from '../../protocol/command.ts';
 import { secretSource } from '../../protocol/intent.ts';
 import { states } from '../../protocol/lifecycle.ts';
 import { GRACE_S_MAX, INTENT_TTL_S_MAX } from '../../protocol/limits.ts';
-import { verified } from '../../protocol/receipt.ts';
+import { verified, vncStates } from '../../protocol/receipt.ts';
 import { signedRoot } from '../../protocol/root.ts';
 import {
   accountName,
@@ -164,6 +164,8 @@ export const operationView = z.strictObject({
   intent_hash: z.nullable(bytes32),
   not_after: time.nullable(),
   verified: z.nullable(verified),
+  /** Where the VNC secret stands, by the last receipt that says so. */
+  vnc_state: z.nullable(z.enum(vncStates)),
   boot_before: z.nullable(bootId),
   boot_after: z.nullable(bootId),
   grace_s: z.number().int().min(0),

@@ -64,8 +64,9 @@ export function viewPreflight(vm: Vm, { at, operator, code, token }: StoredPrefl
 
 /** What the last receipt's reason advises, which is nearer than its code's. */
 function hintOf(receipts: readonly StoredReceipt[]): string | null {
-  const word = receipts.at(-1)?.detail['reason'];
-  return (typeof word === 'string' ? reasonOf(word)?.hint : null) ?? null;
+  const last = receipts.at(-1);
+  const word = last?.detail['reason'];
+  return (typeof word === 'string' ? reasonOf(word, last?.code ?? null)?.hint : null) ?? null;
 }
 
 export function viewOperation(
@@ -105,6 +106,7 @@ export function viewOperation(
     intent_hash: intent?.hash ?? null,
     not_after: isoOrNull(intent && intent.notAfterS * 1000),
     verified: operation.verified,
+    vnc_state: operation.vncState ?? null,
     boot_before: operation.bootBefore,
     boot_after: operation.bootAfter,
     grace_s: draft.graceS,

@@ -20,6 +20,7 @@ type ResetOptions = CommonOptions &
     account?: string;
     vnc?: boolean;
     server?: string;
+    restartVnc?: boolean;
     unlock?: boolean;
     type?: boolean;
     passwordStdin?: boolean;
@@ -75,6 +76,10 @@ export function registerResetCommands(program: Command): void {
 function withCourse(command: Command): Command {
   return command
     .option('--server <kind:port>', 'the VNC server, where there are several (tigervnc:5901)')
+    .option(
+      '--restart-vnc',
+      'agree to a restart of the VNC server, where only that proves its password before the reboot',
+    )
     .option('--grace <seconds>', 'time before anything is changed, to finish running work', seconds(0, GRACE_S_MAX))
     .option('--valid <seconds>', 'how long the approval may wait for the machine', seconds(60, INTENT_TTL_S_MAX))
     .addOption(new Option('--method <method>').default('online').hideHelp())
@@ -99,12 +104,11 @@ function base(vm: string, options: ResetOptions): Omit<ResetRequest, 'account' |
   };
 }
 
-function vncPart({ server }: ResetOptions, typed: boolean | undefined): NonNullable<ResetRequest['vnc']> {
+function vncPart({ server, restartVnc }: ResetOptions, typed: boolean | undefined): NonNullable<ResetRequest['vnc']> {
   return {
     server: server === undefined ? null : parsed(server, vncServerId, '--server'),
     mode: typed ? 'typed' : 'generated',
-    // No agent restarts a VNC server by itself yet; the machine's own restart does.
-    restart: false,
+    restart: restartVnc ?? false,
   };
 }
 
@@ -136,8 +140,9 @@ function conversationOf(options: ResetOptions, { account, vnc }: ResetRequest): 
   if (options.vncType && options.vncPasswordStdin) {
     throw new UsageError('--vnc-type and --vnc-password-stdin exclude each other');
   }
-  if (!vnc && (options.vncType || options.vncPasswordStdin || options.server !== undefined)) {
-    throw new UsageError('--server, --vnc-type and --vnc-password-stdin need --vnc');
+  const forVnc = [options.vncType, options.vncPasswordStdin, options.restartVnc, options.server !== undefined];
+  if (!vnc && forVnc.includes(true)) {
+    throw new UsageError('--server, --restart-vnc, --vnc-type and --vnc-password-stdin need --vnc');
   }
   const code = options.code === undefined ? undefined : normalCode(options.code);
   if (options.code !== undefined && code === undefined) throw new UsageError('--code has six digits');

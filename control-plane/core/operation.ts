@@ -2,7 +2,7 @@
 // unless a name says otherwise. It must never hold a plaintext secret.
 
 import type { State } from '../../protocol/lifecycle.ts';
-import type { ReceiptDetail, Verified } from '../../protocol/receipt.ts';
+import type { ReceiptDetail, Verified, VncState } from '../../protocol/receipt.ts';
 import type { Ready } from '../../protocol/session.ts';
 
 export type SecretMode = 'generated' | 'typed';
@@ -62,6 +62,8 @@ export type Operation = Readonly<{
   sealed: Sealed | null;
   collectedAt: number | null;
   verified: Verified | null;
+  /** Where the VNC secret stands; absent in what was stored before that was said. */
+  vncState?: VncState | null;
   account: string | null;
   bootBefore: string | null;
   bootAfter: string | null;
@@ -117,6 +119,7 @@ export function newOperation(given: NewOperation, at: number): Operation {
     sealed: null,
     collectedAt: null,
     verified: null,
+    vncState: null,
     account: null,
     bootBefore: null,
     bootAfter: null,

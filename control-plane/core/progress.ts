@@ -117,6 +117,7 @@ function withReceipt(before: Operation, receipt: ReceiptFacts, at: number): Prog
     warnings: union(before.warnings, receipt.warnings),
     sealed: receipt.sealed && before.collectedAt === null ? { ...before.sealed, ...receipt.sealed } : before.sealed,
     verified: detail.verified ?? before.verified,
+    vncState: detail.vnc_state ?? before.vncState ?? null,
     account: detail.account ?? before.account,
     bootBefore: detail.boot_before ?? before.bootBefore,
     bootAfter: detail.boot_after ?? before.bootAfter,

@@ -93,7 +93,10 @@ const ready: session.Ready = {
   boot: BOOT,
   account: { name: 'root', uid: 0, state: 'active' },
   account_code: 'ACCOUNT_LOCKED',
-  vnc: [{ server: 'tigervnc:5901', kind: 'vncauth', effective: 8 }],
+  vnc: [
+    { server: 'tigervnc:5901', kind: 'vncauth', effective: 8, uid: 1000, display: 'own' },
+    { server: 'wayvnc:5902', kind: 'login', effective: 30, uid: 1000, reads: 'start' },
+  ],
   warnings: ['VNC_TRUNCATED'],
 };
 
@@ -182,6 +185,8 @@ export const messages: readonly (readonly [string, z.core.$ZodType, unknown])[] 
         account: 'root',
         vnc: 'tigervnc:5901',
         verified: { account: true, vnc: false, reboot: true },
+        vnc_state: 'restart_required',
+        effective: 8,
         boot_before: BOOT,
         boot_after: BOOT,
         grace_s: 1,

@@ -60,6 +60,8 @@ test('a receipt with two sealed secrets and every detail', async () => {
         account: 'a'.repeat(32),
         vnc: `${'a'.repeat(20)}:65535`,
         verified: { account: false, vnc: 'absent', reboot: false },
+        vnc_state: 'restart_required',
+        effective: Number.MAX_SAFE_INTEGER,
         boot_before: BOOT,
         boot_after: BOOT,
         grace_s: 86_400,

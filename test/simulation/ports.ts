@@ -69,7 +69,8 @@ export function simulatedParts(site: Site, process: SimulatedProcess): ExecutorP
     vnc: {
       list: () => call('vnc.list', () => vnc.list()),
       files: (server) => call('vnc.files', () => vnc.files(server)),
-      demandChangeable: (server) => call('vnc.demandChangeable', () => vnc.demandChangeable(server)),
+      demandChangeable: (server, secret) => call('vnc.demandChangeable', () => vnc.demandChangeable(server, secret)),
+      restart: (server) => call('vnc.restart', () => vnc.restart(server)),
       setPassword: (server, secret) =>
         call('vnc.setPassword', () => change('vnc', secret, () => vnc.setPassword(server, secret))),
       probe: (server, secret) => call('vnc.probe', () => vnc.probe(server, secret)),

@@ -2,6 +2,7 @@
 // reset did not do. Pure text and JSON; a password appears only in what `secretLines` and `revealed` return.
 
 import type { State } from '../../../protocol/lifecycle.ts';
+import type { VncState } from '../../../protocol/receipt.ts';
 import type { Slot } from '../../../protocol/seal.ts';
 import type { OperationView } from '../../api/schemas.ts';
 import type { ResetEnd } from '../reset/request.ts';
@@ -19,6 +20,14 @@ const endings: Partial<Record<State, string>> = {
   EXPIRED: 'Expired: the operation came to no end in its time.',
 };
 
+const vncStands: Readonly<Record<VncState, string>> = {
+  written: 'it is in the server’s files; whether it is in force could not be asked any more.',
+  verified: 'proven; the server takes the new one.',
+  old_accepted: 'the server still takes the old one.',
+  restart_required: 'it is in force when the server has been started anew.',
+  unverifiable: 'it is in the server’s files, and the server did not say whether it is in force.',
+};
+
 /** Sentences about how it ended, from the state alone and from its code. */
 export function endingLines(view: OperationView): string[] {
   const mark = view.state === 'DONE' ? paint('green', '✔') : paint(view.state === 'PARTIAL' ? 'yellow' : 'red', '✖');
@@ -28,6 +37,7 @@ export function endingLines(view: OperationView): string[] {
   if (view.code !== null && view.state !== 'DONE')
     lines.push(`  ${reason?.hint == null ? codeWithHint(view.code) : codeText(view.code)}`);
   if (reason !== null) lines.push(`  Reason: ${reason.clause}.${reason.hint === null ? '' : ` ${reason.hint}`}`);
+  if (view.vnc_state !== null) lines.push(`  VNC password: ${vncStands[view.vnc_state]}`);
   for (const warning of view.warnings) lines.push(`  Warning ${codeWithHint(warning)}`);
   if (changed(view)) {
     lines.push('  Not touched: SSH keys, other accounts and other ways to sign in stay as they were.');
@@ -95,6 +105,7 @@ export function doneJson(view: OperationView, event: 'done' | ResetEnd): object 
     code,
     account: account?.name ?? null,
     verified: verified ?? { account: null, vnc: null, reboot: false },
+    vncState: view.vnc_state,
     bootIdBefore,
     bootIdAfter,
     warnings,

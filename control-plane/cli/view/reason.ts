@@ -8,9 +8,10 @@ import { printable } from './text.ts';
 export function reasonText({
   receipts,
 }: Pick<OperationView, 'receipts'>): { clause: string; hint: string | null } | null {
-  const word = receipts.at(-1)?.detail['reason'];
+  const last = receipts.at(-1);
+  const word = last?.detail['reason'];
   if (typeof word !== 'string') return null;
-  const known = reasonOf(word);
+  const known = reasonOf(word, last?.code ?? null);
   if (known === null) return { clause: printable(word), hint: null };
   const about = known.about === null ? '' : `: ${printable(known.about)}`;
   return { clause: `${known.clause}${about}`, hint: known.hint ?? null };

@@ -1,6 +1,7 @@
 // What an operator is told before confirming a reset: what will be done to which account, what it can cost, and what the
 // executor said of the machine. Pure text.
 
+import type { Ready } from '../../../protocol/session.ts';
 import type { ResetSummary } from '../reset/request.ts';
 import { codeText, printable } from './text.ts';
 
@@ -43,18 +44,31 @@ function accountFacts({ request, ready }: ResetSummary): string[] {
 
 function vncFacts({ request, ready }: ResetSummary): string[] {
   if (!request.vnc) return [];
-  const { server, mode } = request.vnc;
+  const { server, mode, restart } = request.vnc;
   const origin =
     mode === 'typed' ? 'typed by you and sealed to the machine' : 'generated in the machine, sealed to you';
   if (ready && ready.vnc.length === 0) return ['VNC: no server was found; only the account’s password is reset.'];
-  const found = (ready?.vnc ?? []).filter((entry) => server === null || entry.server === server);
+  const found = concerned(ready, server);
   const lines = [`VNC password${server === null ? '' : ` of ${server}`}: ${origin}.`];
   for (const entry of found) {
     if (entry.kind === 'vncauth') {
       lines.push(`  ${entry.server} reads the first ${entry.effective} characters of a password and no more.`);
-    } else lines.push(`  ${entry.server} asks for an account’s password and has none of its own.`);
+    } else if (entry.kind === 'account') {
+      lines.push(`  ${entry.server} asks for an account’s password and has none of its own.`);
+    }
+    if (entry.uid !== undefined) lines.push(`  ${entry.server} runs with uid ${entry.uid}.`);
+    if (entry.reads === 'start') lines.push(`  ${entry.server} ${restart ? WITH_CONSENT : WITHOUT_CONSENT}`);
   }
   return lines;
+}
+
+const WITH_CONSENT = 'reads its password at its start alone; it is restarted first, where a service manager keeps it.';
+const WITHOUT_CONSENT =
+  'reads its password at its start alone: the old one stays in force until the machine restarts (or say --restart-vnc).';
+
+/** The servers that a request may be about: the named one, or all where none is named. */
+function concerned(ready: ResetSummary['ready'], server: string | null): Ready['vnc'] {
+  return (ready?.vnc ?? []).filter((entry) => server === null || entry.server === server);
 }
 
 function rebootFacts(graceS: number): string[] {
@@ -77,12 +91,25 @@ function acquaintanceFacts({ acquaintance, operation: { agent } }: ResetSummary)
   ];
 }
 
-function costs({ request }: ResetSummary): string[] {
+function costs({ request, ready }: ResetSummary): string[] {
   const lines = ['Unsaved work in the machine is lost when it restarts.'];
   if (request.account) {
     lines.push('Login keyrings, encrypted homes (fscrypt) and DPAPI or EFS data still want the old password.');
   }
-  return lines;
+  return [...lines, ...restartCosts(request.vnc, ready)];
+}
+
+/** What the operator's consent to a restart of the VNC server can cost, beside what the machine's own restart does. */
+function restartCosts(vnc: ResetSummary['request']['vnc'], ready: ResetSummary['ready']): string[] {
+  if (!vnc?.restart) return [];
+  const found = concerned(ready, vnc.server);
+  if (found.length === 0)
+    return ['The VNC server may be restarted before that: programs on a display of its own end then.'];
+  return found.map(({ server, display }) =>
+    display === 'own'
+      ? `${server} may be restarted before that: every program on its display ends then, with unsaved work.`
+      : `${server} may be restarted before that: its viewers are cut off then.`,
+  );
 }
 
 export function durationText(totalS: number): string {

@@ -16,14 +16,14 @@ describe('every format', () => {
     ['lines', plainLines],
   ] as const)('gives back the eight bytes that it was given: %s', (_, format) => {
     const password = drawSecret().revealBytes();
-    expect(format.decode(format.encode(password))).toEqual(Uint8Array.from(password.subarray(0, 8)));
+    expect(format.decode(format.encode(password, undefined))).toEqual(Uint8Array.from(password.subarray(0, 8)));
   });
 });
 
 describe('lines in clear', () => {
   it('hold one line, of the bytes that count', () => {
-    expect(Buffer.from(plainLines.encode(bytes('abcdefg1more'))).toString()).toBe('abcdefg1\n');
-    expect(Buffer.from(plainLines.encode(bytes('abc1'))).toString()).toBe('abc1\n');
+    expect(Buffer.from(plainLines.encode(bytes('abcdefg1more'), undefined)).toString()).toBe('abcdefg1\n');
+    expect(Buffer.from(plainLines.encode(bytes('abc1'), undefined)).toString()).toBe('abc1\n');
   });
   it.each([
     ['abc1\n', 'abc1'],
@@ -41,7 +41,7 @@ describe('lines in clear', () => {
   it.each(['#abc1', ' abc1', 'abc1 ', '', 'a\nb1', '__SKIP__', '__COMM__'])(
     'refuse a password that would be read otherwise: %j',
     (password) => {
-      expect(() => plainLines.encode(bytes(password))).toThrow(
+      expect(() => plainLines.encode(bytes(password), undefined)).toThrow(
         expect.objectContaining({ code: 'VNC_FAILED', details: { reason: 'unstorable' } }),
       );
     },

@@ -22,6 +22,7 @@ import {
 import { createServer } from 'node:net';
 import { defaultWriter } from '../../../agent/adapters/owner-file.ts';
 import { procAt } from '../../../agent/adapters/proc.ts';
+import { servicesSystemd } from '../../../agent/adapters/services-systemd.ts';
 import { type VncServersOptions, vncServers } from '../../../agent/adapters/vnc-servers.ts';
 import { obfuscate } from '../../../agent/adapters/vncauth.ts';
 import type { Vnc } from '../../../agent/ports/vnc.ts';
@@ -38,7 +39,8 @@ const TIGER = ['Xtigervnc', ':6', '-localhost=1', '-SecurityTypes', 'VncAuth'];
 const proc = procAt();
 const children: ChildProcess[] = [];
 
-const vncWith = (options: Partial<VncServersOptions> = {}): Vnc => vncServers({ macKey: randomBytes(32), ...options });
+const vncWith = (options: Partial<VncServersOptions> = {}): Vnc =>
+  vncServers({ macKey: randomBytes(32), services: servicesSystemd(), ...options });
 
 async function until(condition: () => boolean): Promise<void> {
   const deadlineMs = performance.now() + 15_000;

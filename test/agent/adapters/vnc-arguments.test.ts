@@ -24,8 +24,8 @@ describe('x11vnc', () => {
   it.each([
     [['-rfbauth', '/p'], { in: 'obfuscated', file: '/p' }],
     [['--rfbauth', '/p'], { in: 'obfuscated', file: '/p' }],
-    [['-passwdfile', '/p'], { in: 'plain', file: '/p' }],
-    [['-passwdfile', 'read:/p'], { in: 'plain', file: '/p' }],
+    [['-passwdfile', '/p'], { in: 'plain', file: '/p', again: false }],
+    [['-passwdfile', 'read:/p'], { in: 'plain', file: '/p', again: true }],
     [['-usepw'], { in: 'home' }],
     [['-usepw', '-rfbauth', '/p'], { in: 'obfuscated', file: '/p' }],
     [['-passwd', 'shown'], { in: 'arguments' }],

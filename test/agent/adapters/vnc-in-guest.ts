@@ -1,10 +1,11 @@
 // VNC servers of a lab guest, started as a rule wants them and troubled as it asks. Never runs outside a guest.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
   chownSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -21,7 +22,7 @@ import { obfuscate } from '../../../agent/adapters/vncauth.ts';
 import type { Secret } from '../../../protocol/secret.ts';
 import { drawSecret } from '../contracts/contract.ts';
 import type { VncSetting, VncSubject, VncTrouble } from '../contracts/vnc-subject.ts';
-import { PASSWORD_FILE, type VncStand } from './vnc-stands.ts';
+import { HOME_OF_WAYLAND, PASSWORD_FILE, type VncStand, wayvncConfiguration } from './vnc-stands.ts';
 
 const ADA = 1000;
 const FOLDER = dirname(PASSWORD_FILE);
@@ -51,8 +52,9 @@ export function vncInGuest({ vnc, program, traits, display, stopSignal, argv }: 
 
   async function start(): Promise<void> {
     if (display && !shown) {
-      shown = startAsAda(display);
-      await until(() => readdirSync('/tmp/.X11-unix').includes('X2'));
+      if (program === 'wayvnc') prepareWayland();
+      shown = startAsAda(display.argv);
+      await until(() => existsSync(display.up));
     }
     const started = startAsAda(command);
     child = started;
@@ -68,7 +70,9 @@ export function vncInGuest({ vnc, program, traits, display, stopSignal, argv }: 
     async given(setting, trouble) {
       await stop();
       const [password, other] = [drawSecret(), drawSecret()];
-      writePassword(setting, password, other);
+      const content =
+        program === 'wayvnc' ? wayvncConfiguration(setting, password) : contentFor(setting, password, other);
+      writePassword(content);
       command = argv(setting, password);
       if (setting !== 'none') await start();
       if (trouble) troubles[trouble]();
@@ -79,6 +83,7 @@ export function vncInGuest({ vnc, program, traits, display, stopSignal, argv }: 
       await stop();
       await start();
     },
+    contentOf: async (path) => readFileSync(path, 'latin1'),
     async factsOf({ path }) {
       const { uid, mode, size } = statSync(path);
       return { uid, mode: mode & 0o7777, bytes: size };
@@ -86,11 +91,25 @@ export function vncInGuest({ vnc, program, traits, display, stopSignal, argv }: 
   };
 }
 
-function writePassword(setting: VncSetting, password: Secret, other: Secret): void {
+function contentFor(setting: VncSetting, password: Secret, other: Secret): string | Uint8Array {
+  const isPlain = setting === 'plain' || setting === 'at_start' || setting === 'unclear';
+  return isPlain ? inClear(password, other) : inBlocks(password);
+}
+
+/** Where a compositor and wayvnc have what they need: a folder of their own, and a certificate. */
+function prepareWayland(): void {
+  mkdirSync(HOME_OF_WAYLAND, { mode: 0o700 });
+  const files = ['-keyout', `${HOME_OF_WAYLAND}/key.pem`, '-out', `${HOME_OF_WAYLAND}/cert.pem`];
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=ada', ...files], {
+    stdio: 'ignore',
+  });
+  for (const path of [HOME_OF_WAYLAND, ...files.filter((each) => each.startsWith('/'))]) chownSync(path, ADA, ADA);
+}
+
+function writePassword(content: string | Uint8Array): void {
   for (const path of [FOLDER, `${FOLDER}.away`]) rmSync(path, { recursive: true, force: true });
   mkdirSync(FOLDER, { mode: 0o700 });
-  const isPlain = setting === 'plain' || setting === 'at_start' || setting === 'unclear';
-  writeFileSync(PASSWORD_FILE, isPlain ? inClear(password, other) : inBlocks(password), { mode: 0o600 });
+  writeFileSync(PASSWORD_FILE, content, { mode: 0o600 });
   for (const path of [FOLDER, PASSWORD_FILE]) chownSync(path, ADA, ADA);
   // x11vnc takes a file for unchanged whose time differs by less than a second.
   const anHourAgoS = Date.now() / 1000 - 3_600;

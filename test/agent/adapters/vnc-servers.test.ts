@@ -23,7 +23,9 @@ function kindNamed(name: string, ids: readonly string[]): Vnc {
     throw new Failure('VNC_FAILED', { reason: name });
   };
   const list = async () => ids.map(record);
-  return { list, files, demandChangeable, setPassword: files, probe: verdict, probeStored: verdict };
+  const setPassword = async () => ({ files: await files(), previous: null });
+  const restart = async () => (name === 'one' ? ('restarted' as const) : ('unmanaged' as const));
+  return { list, files, demandChangeable, setPassword, restart, probe: verdict, probeStored: verdict };
 }
 
 const joined = joinVnc({ one: kindNamed('one', ['one:5901', 'one:5902']), two: kindNamed('two', ['two:5901']) });
@@ -37,7 +39,8 @@ describe('servers of several kinds', () => {
     const secret = Secret.ofText('any');
     const files = [{ role: 'source', path: name, hash: '' }];
     expect(await joined.files(server)).toEqual(files);
-    expect(await joined.setPassword(server, secret)).toEqual(files);
+    expect(await joined.setPassword(server, secret)).toEqual({ files, previous: null });
+    expect(await joined.restart(server)).toBe(name === 'one' ? 'restarted' : 'unmanaged');
     await expect(joined.demandChangeable(server)).rejects.toMatchObject({ details: { reason: name } });
     expect((await joined.probe(server, secret)).reason).toBe(name);
     expect((await joined.probeStored(server)).reason).toBe(name);

@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chownSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { procAt } from '../../../agent/adapters/proc.ts';
+import { servicesSystemd } from '../../../agent/adapters/services-systemd.ts';
 import { vncServers } from '../../../agent/adapters/vnc-servers.ts';
 import { obfuscate } from '../../../agent/adapters/vncauth.ts';
 import type { Secret } from '../../../protocol/secret.ts';
@@ -72,7 +73,7 @@ export const togetherRules: readonly Rule<null>[] = [
     title: 'of several servers each is found by its own name, and the one that is named is changed alone',
     async run() {
       const { passwords, children } = await start();
-      const vnc = vncServers({ macKey: randomBytes(32) });
+      const vnc = vncServers({ macKey: randomBytes(32), services: servicesSystemd() });
       const found = await vnc.list();
       deepEqual(found.map(({ id }) => id).sort(), [...ids].sort());
       for (const server of found) {

@@ -18,6 +18,23 @@ const inForceAtOnce = (setting: VncSetting): Rule<VncSubject> => ({
   },
 });
 
+const inForceAtStart = (setting: VncSetting): Rule<VncSubject> => ({
+  title: `a server that reads its password at its start has the old one in force until then (${setting})`,
+  async run(subject) {
+    const { vnc, password } = await subject.given(setting);
+    const server = await only(vnc);
+    equal(server.reads, 'start');
+    const fresh = drawSecret();
+    await vnc.setPassword(server, fresh);
+    equal(await verdict(vnc.probe(server, fresh)), 'rejected');
+    equal(await verdict(vnc.probeStored(server)), 'rejected');
+    equal(await verdict(vnc.probe(server, password)), 'accepted');
+    await subject.restart();
+    equal(await verdict(vnc.probeStored(server)), 'accepted');
+    equal(await verdict(vnc.probe(server, password)), 'rejected');
+  },
+});
+
 /** Rules of single settings; a kind of server keeps those of the settings that it has. */
 export const rulesOfSettings: Readonly<Record<Exclude<VncSetting, 'none'>, readonly Rule<VncSubject>[]>> = {
   wrapper: [
@@ -68,7 +85,9 @@ export const rulesOfSettings: Readonly<Record<Exclude<VncSetting, 'none'>, reado
         ok(other);
         const server = await only(vnc);
         equal(await verdict(vnc.probe(server, other)), 'accepted');
-        const [file] = await vnc.setPassword(server, drawSecret());
+        const {
+          files: [file],
+        } = await vnc.setPassword(server, drawSecret());
         ok(file);
         equal(await verdict(vnc.probe(server, other)), 'rejected');
         deepEqual(await subject.factsOf(file), { uid: 1000, mode: 0o600, bytes: 9 });
@@ -84,20 +103,34 @@ export const rulesOfSettings: Readonly<Record<Exclude<VncSetting, 'none'>, reado
       },
     },
   ],
-  at_start: [
+  at_start: [inForceAtStart('at_start')],
+  login: [
+    inForceAtStart('login'),
     {
-      title: 'a server that reads its password at its start has the old one in force until then',
+      title: 'of its configuration nothing but the password changes',
       async run(subject) {
-        const { vnc, password } = await subject.given('at_start');
+        const { vnc, password } = await subject.given('login');
         const server = await only(vnc);
         const fresh = drawSecret();
+        const before = await subject.contentOf(server.source ?? '');
         await vnc.setPassword(server, fresh);
-        equal(await verdict(vnc.probe(server, fresh)), 'rejected');
-        equal(await verdict(vnc.probeStored(server)), 'rejected');
-        equal(await verdict(vnc.probe(server, password)), 'accepted');
+        const after = await subject.contentOf(server.source ?? '');
+        equal(after, before.replace(password.reveal(), fresh.reveal()));
+      },
+    },
+    {
+      title: 'all of a password of thirty characters counts',
+      async run(subject) {
+        const { vnc } = await subject.given('login');
+        const server = await only(vnc);
+        const fresh = drawSecret('x'.repeat(20));
+        await vnc.setPassword(server, fresh);
         await subject.restart();
-        equal(await verdict(vnc.probeStored(server)), 'accepted');
-        equal(await verdict(vnc.probe(server, password)), 'rejected');
+        equal(await verdict(vnc.probe(server, fresh)), 'accepted');
+        const text = fresh.reveal();
+        for (const near of [text.slice(0, 29), text.slice(0, 8), `${text.slice(0, 29)}y`]) {
+          equal(await verdict(vnc.probe(server, Secret.ofText(near))), 'rejected');
+        }
       },
     },
   ],

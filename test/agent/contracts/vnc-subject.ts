@@ -2,13 +2,14 @@
 
 import { equal, ok } from 'node:assert/strict';
 import type { Vnc, VncFile, VncServer } from '../../../agent/ports/vnc.ts';
-import type { Secret } from '../../../protocol/secret.ts';
+import { Secret } from '../../../protocol/secret.ts';
 import { drawSecret, type Rule, refuses } from './contract.ts';
 
 /**
  * `wrapper` reads a copy of its source file at each login, `direct` the file itself, `plain` a file of passwords in clear,
  * and `at_start` such a file once only. `account` asks PAM, `inline` has the password in its arguments, `unclear` in a
- * place that cannot be told, and `open` has none. With `none` there is no server.
+ * place that cannot be told, `open` has none, and `login` asks for a user's name and a password that stand in its
+ * configuration. With `none` there is no server.
  */
 export type VncSetting =
   | 'wrapper'
@@ -19,6 +20,7 @@ export type VncSetting =
   | 'inline'
   | 'unclear'
   | 'open'
+  | 'login'
   | 'none';
 export type VncTrouble =
   | 'folder_is_link'
@@ -29,12 +31,15 @@ export type VncTrouble =
   | 'live_unwritable';
 
 /** The servers that are held to the contract in a guest. */
-export type VncStandName = 'tigervnc' | 'x0tigervnc' | 'tightvnc' | 'x11vnc';
+export type VncStandName = 'tigervnc' | 'x0tigervnc' | 'tightvnc' | 'x11vnc' | 'wayvnc';
 
 /** What one kind of server can do, and how it is known. */
 export type VncTraits = Readonly<{
   id: string;
   port: number;
+  kind: 'vncauth' | 'login';
+  /** Where it has a display of its own. */
+  display?: 'own';
   /** The ordinary one first. */
   settings: readonly VncSetting[];
   /** After so many failed logins it answers nobody for a while; `null` for one that does not count. */
@@ -44,6 +49,8 @@ export type VncTraits = Readonly<{
 export const tigervncTraits: VncTraits = {
   id: 'tigervnc:5901',
   port: 5901,
+  kind: 'vncauth',
+  display: 'own',
   settings: ['wrapper', 'direct', 'account', 'inline'],
   lockoutAfter: 5,
 };
@@ -54,6 +61,8 @@ export type VncSubject = Readonly<{
   stop(): Promise<void>;
   /** Stops the server and starts it again, as a reboot does. */
   restart(): Promise<void>;
+  /** The text of a file as the server sees it. */
+  contentOf(path: string): Promise<string>;
   /** Owner, mode and size of a file as the server sees it. */
   factsOf(file: VncFile): Promise<{ uid: number; mode: number; bytes: number }>;
 }>;
@@ -66,6 +75,11 @@ export async function only(vnc: Vnc): Promise<VncServer> {
   ok(server, 'no server was found');
   equal(others.length, 0);
   return server;
+}
+
+/** What counts of a password. */
+export function countedOf(password: Secret, { effective }: Pick<VncServer, 'effective'>): Secret {
+  return Secret.ofText(password.reveal().slice(0, effective));
 }
 
 export async function verdict(asked: ReturnType<Vnc['probe']>): Promise<string> {

@@ -4,9 +4,15 @@ import { deepEqual, equal, notDeepEqual } from 'node:assert/strict';
 import { Secret } from '../../../protocol/secret.ts';
 import { drawSecret, type Rule, refuses } from './contract.ts';
 import { lockout, rulesOfSettings } from './vnc-settings.ts';
-import { only, refusedFor, type VncSubject, type VncTraits, verdict } from './vnc-subject.ts';
+import { countedOf, only, refusedFor, type VncSubject, type VncTraits, verdict } from './vnc-subject.ts';
 
-const rulesOfAll = ({ id, port, settings: [main = 'direct'] }: VncTraits): readonly Rule<VncSubject>[] => [
+const rulesOfAll = ({
+  id,
+  port,
+  kind,
+  display,
+  settings: [main = 'direct'],
+}: VncTraits): readonly Rule<VncSubject>[] => [
   {
     title: 'a machine without a VNC server has none',
     async run(subject) {
@@ -14,11 +20,13 @@ const rulesOfAll = ({ id, port, settings: [main = 'direct'] }: VncTraits): reado
     },
   },
   {
-    title: 'a server that runs is found with its port, its kind and its owner',
+    title: 'a server that runs is found with its port, its kind, its ways and its owner',
     async run(subject) {
       const server = await only((await subject.given(main)).vnc);
-      const { kind, effective, owner } = server;
-      deepEqual({ id: server.id, kind, effective, port: server.port }, { id, kind: 'vncauth', effective: 8, port });
+      const { owner, source: _, ...told } = server;
+      const effective = kind === 'vncauth' ? 8 : 30;
+      const reads = main === 'login' || main === 'at_start' ? { reads: 'start' } : {};
+      deepEqual(told, { id, kind, effective, port, ...reads, ...(display ? { display } : {}) });
       equal(owner.uid, 1000);
       deepEqual(JSON.parse(JSON.stringify(server)), server);
     },
@@ -34,12 +42,13 @@ const rulesOfAll = ({ id, port, settings: [main = 'direct'] }: VncTraits): reado
     },
   },
   {
-    title: 'every file changes, and what is returned is what lies there',
+    title: 'every file changes, and what is returned is what lies there and what lay there before',
     async run(subject) {
-      const { vnc } = await subject.given(main);
+      const { vnc, password } = await subject.given(main);
       const server = await only(vnc);
       const before = await vnc.files(server);
-      const written = await vnc.setPassword(server, drawSecret());
+      const { files: written, previous } = await vnc.setPassword(server, drawSecret());
+      equal(previous?.equals(countedOf(password, server)), true);
       deepEqual(await vnc.files(server), written);
       deepEqual(
         written.map(({ path }) => path),
@@ -60,21 +69,38 @@ const rulesOfAll = ({ id, port, settings: [main = 'direct'] }: VncTraits): reado
     },
   },
   {
-    title: 'files stay their owner’s, private to it, and hold one password alone',
+    title: 'a server that no manager keeps is not restarted',
+    async run(subject) {
+      const { vnc, password } = await subject.given(main);
+      const server = await only(vnc);
+      equal(await vnc.restart(server), 'unmanaged');
+      equal(await verdict(vnc.probe(server, password)), 'accepted');
+      await subject.stop();
+      equal(await vnc.restart(server), 'unmanaged');
+    },
+  },
+  {
+    title: 'files stay their owner’s and private to it',
     async run(subject) {
       const { vnc } = await subject.given(main);
-      for (const file of await vnc.setPassword(await only(vnc), drawSecret())) {
-        deepEqual(await subject.factsOf(file), { uid: 1000, mode: 0o600, bytes: 8 });
+      const { files } = await vnc.setPassword(await only(vnc), drawSecret());
+      for (const file of files) {
+        const { bytes, ...facts } = await subject.factsOf(file);
+        deepEqual(facts, { uid: 1000, mode: 0o600 });
+        // One block, and no other for viewing.
+        if (kind === 'vncauth') equal(bytes, 8);
       }
     },
   },
   {
-    title: 'a password whose first eight characters are those in force is refused',
+    title: 'a password of which as much as counts is in force is refused, and looking tells so before',
     async run(subject) {
       const { vnc, password } = await subject.given(main);
       const server = await only(vnc);
       const before = await vnc.files(server);
-      const same = Secret.ofText(`${password.reveal().slice(0, 8)}other`);
+      const same = kind === 'vncauth' ? Secret.ofText(`${password.reveal().slice(0, 8)}other`) : password;
+      await refuses(vnc.demandChangeable(server, same), 'VNC_FAILED', 'unchanged');
+      await vnc.demandChangeable(server, drawSecret());
       await refuses(vnc.setPassword(server, same), 'VNC_FAILED', 'unchanged');
       deepEqual(await vnc.files(server), before);
     },
@@ -85,7 +111,7 @@ const rulesOfAll = ({ id, port, settings: [main = 'direct'] }: VncTraits): reado
       const { vnc } = await subject.given(main);
       const server = await only(vnc);
       const fresh = drawSecret();
-      const source = (await vnc.setPassword(server, fresh)).filter(({ role }) => role === 'source');
+      const source = (await vnc.setPassword(server, fresh)).files.filter(({ role }) => role === 'source');
       await subject.restart();
       deepEqual(
         (await vnc.files(server)).filter(({ role }) => role === 'source'),

@@ -36,6 +36,8 @@ export type Wished = 'generated' | Typed;
 export type Wishes = Readonly<{
   account?: Wished | null;
   vnc?: Wished | null;
+  /** Consent to a restart of the VNC server. */
+  restart?: boolean;
   name?: string | null;
   uid?: number | null;
   unlock?: boolean;
@@ -87,7 +89,9 @@ export async function order(ready: Ready, wishes: Wishes = {}): Promise<string> 
           },
         }
       : {}),
-    ...(forVnc ? { vnc: { server: wishes.server ?? null, secret: forVnc.source, restart: false } } : {}),
+    ...(forVnc
+      ? { vnc: { server: wishes.server ?? null, secret: forVnc.source, restart: wishes.restart ?? false } }
+      : {}),
     reboot: { kind: 'normal', grace_s: wishes.graceS ?? 0 },
     ...wishes.intent,
   } as ResetIntent;

@@ -27,8 +27,16 @@ describe('VNC', () => {
     ['files that must not be touched', { unsafe: 'mode' }],
     ['an inline password', { inline: true }],
     ['no file that is known', { sourcePath: null }],
-  ])('%s: VNC_FAILED after the account was set', async (_, vnc) => {
+  ])('%s: VNC_FAILED before anything is changed', async (_, vnc) => {
     const guest = makeGuest({ vnc });
+    await execute(guest);
+    expect(lastOf(await guest.receipts())).toEqual(['REFUSED', 'VNC_FAILED']);
+    expect(changes(guest)).toBe(0);
+    expect(guest.machine.faults.calls).not.toContain('power.reboot');
+  });
+
+  test('files that can be read and not written: VNC_FAILED after the account was set', async () => {
+    const guest = makeGuest({ vnc: { unwritable: true } });
     await execute(guest);
     expect(lastOf(await guest.receipts())).toEqual(['PARTIAL', 'VNC_FAILED']);
     expect(changes(guest)).toBe(1);
@@ -42,19 +50,22 @@ describe('VNC', () => {
     expect(changes(guest)).toBe(0);
   });
 
-  test('alone, with files that must not be touched, ends FAILED with nothing changed', async () => {
-    const guest = makeGuest({ vnc: { unsafe: 'mode' } });
+  test('alone, with files that cannot be written, ends FAILED with nothing changed', async () => {
+    const guest = makeGuest({ vnc: { unwritable: true } });
     await execute(guest, { account: null });
     expect(lastOf(await guest.receipts())).toEqual(['FAILED', 'VNC_FAILED']);
   });
 
-  test('the same 8 characters as before change nothing and are VNC_FAILED', async () => {
+  test('the same 8 characters as before are refused before anything is changed', async () => {
     const again = makeGuest();
     const pw = drawPassword(8);
     again.vnc.source = pw;
     again.vnc.live = pw;
-    await execute(again, { account: null, vnc: { typed: pw } });
-    expect(lastOf(await again.receipts())).toEqual(['FAILED', 'VNC_FAILED']);
+    await execute(again, { vnc: { typed: `${pw}-and-more` } });
+    const receipts = await again.receipts();
+    expect(lastOf(receipts)).toEqual(['REFUSED', 'PASSWORD_POLICY']);
+    expect(receipts.at(-1)?.detail.reason).toBe('same_as_before');
+    expect(changes(again)).toBe(0);
   });
 
   test('alone, cut off before it was changed, is INTERRUPTED also where the live copy died with its boot', async () => {
@@ -86,13 +97,16 @@ describe('VNC', () => {
     expect(lastOf(await guest.receipts())).toEqual(['PARTIAL', 'INTERRUPTED']);
   });
 
-  test('that takes the new secret only at its next start is proven after the reboot', async () => {
+  test('that says nothing is proven after the reboot', async () => {
     const guest = makeGuest();
     guest.vnc.trouble = 'busy';
     const receipts = await executeAndBoot(guest, () => {
       guest.vnc.trouble = null;
     });
-    expect(receipts.find(({ state }) => state === 'VNC_SET')?.warnings).toContain('VNC_RESTART_REQUIRED');
+    const { detail, warnings } = receipts.find(({ state }) => state === 'VNC_SET') ?? {};
+    expect(detail).toMatchObject({ vnc_state: 'unverifiable', reason: 'busy', verified: { vnc: false } });
+    expect(warnings).not.toContain('VNC_RESTART_REQUIRED');
+    expect(receipts.at(-1)?.detail.vnc_state).toBe('verified');
     expect(lastOf(receipts)).toEqual(['DONE', null]);
   });
 
@@ -124,7 +138,8 @@ describe('VNC', () => {
       guest.vnc.live = drawPassword(8);
     });
     expect(lastOf(receipts)).toEqual(['PARTIAL', 'VNC_UNVERIFIED']);
-    expect(guest.machine.faults.calls.filter((call) => call === 'vnc.probeStored')).toHaveLength(1);
+    const calls = guest.machine.faults.calls;
+    expect(calls.slice(calls.indexOf('power.reboot')).filter((call) => call === 'vnc.probeStored')).toHaveLength(1);
   });
 
   test('whose file was changed by someone else over the reboot is VNC_UNVERIFIED', async () => {

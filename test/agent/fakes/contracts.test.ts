@@ -110,6 +110,7 @@ holds('VNC', vncRules({ ...tigervncTraits, settings: [...tigervncTraits.settings
     async restart() {
       machine.reboot();
     },
+    contentOf: async () => '',
     factsOf: async () => ({ uid: 1000, mode: 0o600, bytes: 8 }),
   };
 });

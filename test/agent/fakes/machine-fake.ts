@@ -44,6 +44,14 @@ export type FakeVncServer = {
   copies: boolean;
   /** Reads its source once; then `live` is what it remembers, and no file. */
   atStart: boolean;
+  /** A manager keeps it and can restart it. */
+  managed: boolean;
+  /** Its arguments name files that it does not read. */
+  obeysFiles: boolean;
+  /** Takes whatever it is told. */
+  takesAll: boolean;
+  /** Another secret that it takes, which is in no file that is known. */
+  alsoTakes: string | null;
   /** Failed logins in a row. */
   failures: number;
   /** Its password stands in its arguments and overrides the file. */
@@ -97,6 +105,10 @@ export class FakeMachine {
       live: null,
       copies: true,
       atStart: false,
+      managed: false,
+      obeysFiles: true,
+      takesAll: false,
+      alsoTakes: null,
       failures: 0,
       inline: false,
       unsafe: null,
@@ -118,14 +130,16 @@ export class FakeMachine {
     this.#rebooted.push(told);
   }
 
+  startVnc(server: FakeVncServer): void {
+    server.running = true;
+    server.live = server.copies || server.atStart ? server.source : null;
+    server.failures = 0;
+  }
+
   reboot(): void {
     this.boots += 1;
     this.endProcess();
-    for (const server of this.vncServers) {
-      server.running = true;
-      server.live = server.copies || server.atStart ? server.source : null;
-      server.failures = 0;
-    }
+    for (const server of this.vncServers) this.startVnc(server);
     for (const told of this.#rebooted) told();
   }
 }

@@ -3,7 +3,7 @@
 import type { Vnc, VncFile, VncServer, VncVerdict } from '../../../agent/ports/vnc.ts';
 import { Failure } from '../../../protocol/failure.ts';
 import { PASSWORD_BYTES_MAX, VNCAUTH_BYTES } from '../../../protocol/limits.ts';
-import type { Secret } from '../../../protocol/secret.ts';
+import { Secret } from '../../../protocol/secret.ts';
 import { type FakeMachine, type FakeVncServer, hashOf } from './machine-fake.ts';
 
 /** After so many in a row a server answers nobody for a while. */
@@ -39,8 +39,9 @@ export function vncFake(machine: FakeMachine): Vnc {
     if (fake === undefined) return unknown('not_running');
     if (fake.trouble !== null) return unknown(fake.trouble);
     if (fake.failures >= FAILURES_MAX) return unknown('blocked');
-    const inForce = fake.copies || fake.atStart ? fake.live : fake.source;
-    const accepted = inForce !== null && wanted === inForce;
+    const inForce = !fake.obeysFiles ? null : fake.copies || fake.atStart ? fake.live : fake.source;
+    const accepted =
+      fake.takesAll || (wanted !== null && wanted === fake.alsoTakes) || (inForce !== null && wanted === inForce);
     fake.failures = accepted ? 0 : fake.failures + 1;
     return accepted ? { verdict: 'accepted', reason: 'accepted' } : { verdict: 'rejected', reason: 'rejected' };
   }
@@ -54,20 +55,35 @@ export function vncFake(machine: FakeMachine): Vnc {
     return fake;
   }
 
+  const storedIn = (fake: FakeVncServer, server: VncServer): string | null =>
+    (running(server) && fake.copies ? fake.live : null) ?? fake.source;
+  const unchanged = (): Failure => new Failure('VNC_FAILED', { reason: 'unchanged' });
+
   return {
     list: () => call('list', () => machine.vncServers.filter((fake) => fake.running).map(recordOf)),
     files: (server) => call('files', () => filesOf(server)),
-    demandChangeable: (server) => call('demandChangeable', () => void changeable(server)),
+    demandChangeable: (server, password) =>
+      call('demandChangeable', () => {
+        const fake = changeable(server);
+        if (password && storedIn(fake, server) === effective(password)) throw unchanged();
+      }),
+    restart: (server) =>
+      call('restart', () => {
+        const fake = running(server);
+        if (!fake?.managed) return 'unmanaged';
+        machine.startVnc(fake);
+        return 'restarted';
+      }),
     setPassword: (server, password) =>
       call('setPassword', () => {
         const fake = changeable(server);
         const wanted = effective(password);
-        const stored = (running(server) && fake.copies ? fake.live : null) ?? fake.source;
-        if (stored === wanted) throw new Failure('VNC_FAILED', { reason: 'unchanged' });
+        const stored = storedIn(fake, server);
+        if (stored === wanted) throw unchanged();
         if (fake.unwritable) throw new Failure('VNC_FAILED', { reason: 'write' });
         fake.source = wanted;
         if (running(server) && fake.copies) fake.live = wanted;
-        return filesOf(server);
+        return { files: filesOf(server), previous: stored === null ? null : Secret.ofText(stored) };
       }),
     probe: (server, password) => call('probe', () => answer(server, effective(password))),
     probeStored: (server) =>
@@ -86,6 +102,8 @@ function recordOf(fake: FakeVncServer): VncServer {
     port: fake.port,
     owner: { uid: fake.uid, gid: fake.uid },
     source: fake.kind === 'vncauth' ? fake.sourcePath : null,
+    ...(fake.atStart ? { reads: 'start' } : {}),
+    display: 'own',
   };
 }
 

@@ -2,13 +2,14 @@
 
 import { expect, test } from 'vitest';
 import type { OperationView } from '../../../control-plane/api/schemas.ts';
-import { endingLines } from '../../../control-plane/cli/view/outcome.ts';
+import { doneJson, endingLines } from '../../../control-plane/cli/view/outcome.ts';
 import { codes } from '../../../protocol/codes.ts';
-import { reasonOf, reasonWords } from '../../../protocol/reasons.ts';
+import { reasonOf, reasonWords, vncReasonWords } from '../../../protocol/reasons.ts';
+import { vncStates } from '../../../protocol/receipt.ts';
 import { defaultScript, operationOf } from './scripted-machine.ts';
 
 function ended(
-  state: 'FAILED' | 'DONE' | 'REFUSED',
+  state: 'FAILED' | 'DONE' | 'REFUSED' | 'PARTIAL',
   code: string | null,
   detail: Record<string, unknown>,
 ): OperationView {
@@ -25,7 +26,7 @@ test.each(reasonWords)('a failure with the reason %s says it in words, and what 
   expect(more).toEqual([]);
   expect(line).toMatch(/^ {2}Reason: .{20,}\.$/);
   // The code's hint, or a nearer one; never both.
-  expect(lines.join(' ').includes(codes.PASSWD_FAILED.hint)).toBe(reasonOf(reason)?.hint === undefined);
+  expect(lines.join(' ').includes(codes.PASSWD_FAILED.hint)).toBe(reasonOf(reason, null)?.hint === undefined);
 });
 
 test('what a reason is about is said with it', () => {
@@ -45,4 +46,25 @@ test('no reason, or one that is no text, says nothing', () => {
   expect(wordsOf(ended('FAILED', 'PASSWD_FAILED', {}))).toEqual([]);
   expect(wordsOf(ended('FAILED', 'PASSWD_FAILED', { reason: 7 }))).toEqual([]);
   expect(wordsOf(ended('DONE', null, { reason: 'policy' }))).toEqual([]);
+});
+
+test.each(vncStates)('where the VNC secret stands is said in words: %s', (state) => {
+  const lines = endingLines({ ...ended('PARTIAL', 'VNC_UNVERIFIED', {}), vnc_state: state });
+  expect(lines.filter((line) => /^ {2}VNC password: .{20,}\.$/.test(line))).toHaveLength(1);
+  expect(doneJson({ ...ended('DONE', null, {}), vnc_state: state }, 'done')).toMatchObject({ vncState: state });
+});
+
+test('nothing is said of a VNC secret that was not touched', () => {
+  expect(endingLines(ended('DONE', null, {})).join('')).not.toContain('VNC');
+  expect(doneJson(ended('DONE', null, {}), 'done')).toMatchObject({ vncState: null });
+});
+
+test.each(vncReasonWords)('beside a code about VNC the reason %s says it in words', (reason) => {
+  expect(wordsOf(ended('PARTIAL', 'VNC_UNVERIFIED', { reason })).join()).toMatch(/^ {2}Reason: .{20,}\.$/);
+});
+
+test('a word that two kinds of failures share is said as each means it', () => {
+  const said = (code: string) => wordsOf(ended('FAILED', code, { reason: 'timeout' })).join();
+  expect(said('VNC_UNVERIFIED')).toContain('server');
+  expect(said('PASSWD_FAILED')).toContain('program');
 });

@@ -217,6 +217,35 @@ describe('what is told', () => {
     }
   });
 
+  test('before the confirmation: what a restart of the VNC server can cost, where one was agreed to', async () => {
+    const servers = [
+      { ...vncauth, uid: 1000, display: 'own' },
+      { server: 'wayvnc:5902', kind: 'login', effective: 30, uid: 1001, reads: 'start' },
+    ] as const;
+    const told = async (...more: string[]) => {
+      const place = await scene({ vnc: [...servers] });
+      const parameters = ['vnc', 'reset', 'web-1', '--yes', '--key-file', keyFile(place), ...more];
+      const run = await latchkey(place, parameters);
+      const asked = place.server.seen.bodies as { vnc?: { restart?: boolean } }[];
+      return { ...run, restart: asked.find(({ vnc }) => vnc?.restart !== undefined)?.vnc?.restart };
+    };
+    const without = await told('--server', 'wayvnc:5902');
+    expect(without.stderr).toContain('wayvnc:5902 runs with uid 1001');
+    expect(without.stderr).toContain('--restart-vnc');
+    expect(without.stderr).not.toContain('may be restarted');
+    const shown = await told('--server', 'wayvnc:5902', '--restart-vnc');
+    expect(shown.stderr).toContain('its viewers are cut off');
+    const own = await told('--server', vncauth.server, '--restart-vnc');
+    expect(own.stderr).toContain('every program on its display ends');
+    expect([without.restart, shown.restart, own.restart]).toEqual([false, true, true]);
+  });
+
+  test('consent to a restart of a VNC server is nothing without a reset of it', async () => {
+    const run = await latchkey(await scene(), ['reset', 'web-1', '--restart-vnc']);
+    expect(run.code).toBe(2);
+    expect(run.stderr).toContain('need --vnc');
+  });
+
   test('the last JSON line has the demonstration’s fields', async () => {
     const place = await scene();
     const run = await latchkey(place, ['reset', 'web-1', '--yes', '--key-file', keyFile(place), '--json']);

@@ -176,6 +176,7 @@ export function operationOf(
     intent_hash: null,
     not_after: null,
     verified: null,
+    vnc_state: null,
     boot_before: BOOT,
     boot_after: null,
     grace_s: reboot?.grace_s ?? 0,
