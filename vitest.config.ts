@@ -20,7 +20,7 @@ export default defineConfig({
           name: 'unit',
           include: ['test/{protocol,agent,control-plane,simulation,fuzz,mutate}/**/*.test.ts'],
           exclude: lab,
-          testTimeout: 20_000,
+          testTimeout: 60_000,
         },
       },
       {

@@ -7,7 +7,7 @@ import { registerCommands } from './cli/commands.ts';
 import { asFailure, errorLine } from './cli/view/text.ts';
 import { LISTEN_DEFAULT, readServeOptions, type ServeFlags } from './config/options.ts';
 import { serve } from './serve.ts';
-import { runSigner } from './signer-process.ts';
+import { runSigner, type SignerSettings } from './signer-process.ts';
 import { VERSION } from './version.ts';
 
 const EXIT_FAILED = 1;
@@ -30,12 +30,20 @@ program
   .option('--tls-key <file>', 'its private key, PEM')
   .option('--ca <file>', 'the authority that issued it, PEM: agents accept no other')
   .option('--tls-self-signed', 'make an authority and a certificate in the data folder, and renew the certificate')
+  .option('--smtp-url <url>', 'server for mails to operators, smtp(s)://host:port (LATCHKEY_SMTP_URL)')
+  .option('--smtp-user <name>', 'user name there (LATCHKEY_SMTP_USER)')
+  .option('--smtp-password-file <file>', 'file with the password, mode 0600 (LATCHKEY_SMTP_PASSWORD_FILE)')
+  .option('--smtp-ca <file>', 'the authority that issued its certificate, PEM (LATCHKEY_SMTP_CA_FILE)')
+  .option('--mail-from <address>', 'sender of these mails (LATCHKEY_MAIL_FROM)')
   .option('--json', 'print one JSON object a line')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE))
   .action(async (flags: ServeFlags) => {
     // Listened to from the beginning: a signal that comes during the start ends it in order, too.
     const asked = askedToStop();
-    const signerArgv = (data: string) => [import.meta.filename, 'signer', '--data', data];
+    const signerArgv = (data: string, settings: SignerSettings) => [
+      ...[import.meta.filename, 'signer', '--data', data],
+      ...['--settings', JSON.stringify(settings)],
+    ];
     const serving = await serve(readServeOptions(flags, process.env), signerArgv);
     const { url, data } = serving;
     print(
@@ -49,7 +57,10 @@ program
 program
   .command('signer', { hidden: true })
   .requiredOption('--data <folder>')
-  .action(({ data }: Readonly<{ data: string }>) => runSigner(data));
+  .option('--settings <json>', '', '{}')
+  .action(({ data, settings }: Readonly<{ data: string; settings: string }>) =>
+    runSigner(data, JSON.parse(settings) as Partial<SignerSettings>),
+  );
 
 registerCommands(program);
 

@@ -8,9 +8,10 @@ import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { codeOf, Failure } from '../protocol/failure.ts';
 import { sha256Text } from '../protocol/keys.ts';
+import { relayAlarms } from './api/alarms.ts';
+import { recoverApprovals } from './api/approval.ts';
 import type { ApiParts } from './api/parts.ts';
 import { buildServer } from './api/server.ts';
-import { recoverApprovals } from './api/submission.ts';
 import { Authority } from './config/authority.ts';
 import { readIfThere, writePrivateFile } from './config/files.ts';
 import { claimFolder, openInstallation } from './config/installation.ts';
@@ -23,6 +24,7 @@ import { AGENT_PATH, openDoor } from './gateway/endpoint.ts';
 import { Gateway } from './gateway/gateway.ts';
 import { SignerChild } from './signer/child.ts';
 import { signerClient } from './signer/client.ts';
+import type { SignerSettings } from './signer-process.ts';
 import { operationsUnderWatch } from './store/operations.ts';
 import { anyOperator, insertOperator } from './store/operators.ts';
 import { Store } from './store/store.ts';
@@ -33,10 +35,11 @@ const REQUESTS_PER_MINUTE_MAX = 6_000;
 /** Whose key the file `api-key` is. */
 export const FIRST_OPERATOR = 'admin';
 
+type SignerArgv = (data: string, settings: SignerSettings) => readonly string[];
 export type Serving = Readonly<{ url: string; data: string; stop(): Promise<void> }>;
 
 /** Starts everything; throws the code of the first thing that is wrong. `signerArgv` starts the signer's program. */
-export async function serve(options: ServeOptions, signerArgv: (data: string) => readonly string[]): Promise<Serving> {
+export async function serve(options: ServeOptions, signerArgv: SignerArgv): Promise<Serving> {
   const undo: (() => Promise<void> | void)[] = [];
   const stop = async () => {
     for (const step of undo.splice(0).reverse()) await step();
@@ -52,7 +55,7 @@ export async function serve(options: ServeOptions, signerArgv: (data: string) =>
 
 async function assemble(
   options: ServeOptions,
-  signerArgv: (data: string) => readonly string[],
+  signerArgv: SignerArgv,
   undo: (() => Promise<void> | void)[],
 ): Promise<string> {
   // SQLite makes its files with the process's mask.
@@ -72,7 +75,11 @@ async function assemble(
   undo.push(() => store.close());
   await admitFirstOperator(paths, store, nowMs());
 
-  const child = new SignerChild({ argv: signerArgv(options.data), logPath: paths.signerLog, log });
+  const child = new SignerChild({
+    argv: signerArgv(options.data, { origin: options.publicUrl, mail: options.mail }),
+    logPath: paths.signerLog,
+    log,
+  });
   undo.push(() => child.stop());
   await child.start();
   const signer = signerClient(paths.signerSocket);
@@ -99,6 +106,7 @@ async function assemble(
   undo.push(() => gateway.stop());
   undo.push(closeDoor);
   await gateway.start();
+  undo.push(relayAlarms({ store, signer, log }));
   const port = await listen(app, options);
   const { url, agentUrl } = addressesOf({ ...options, tls }, port);
   addresses.agent = agentUrl;

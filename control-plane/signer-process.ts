@@ -1,21 +1,32 @@
 // Composition root of the signer: a process of its own that holds the command key and the factors, reachable only through
-// its two sockets. It opens no network, reads nothing but its folder and the public root, and ends with its parent.
+// its two sockets. It opens no network but to the mail server, reads nothing but its folder, the public root and what its
+// settings name, and ends with its parent.
 
 import { pino } from 'pino';
 import { Failure } from '../protocol/failure.ts';
 import { Authority } from './config/authority.ts';
+import { parseJson, readIfThere } from './config/files.ts';
 import { lockDataWithin } from './config/lock.ts';
+import type { MailOptions } from './config/mail.ts';
 import { logLevel } from './config/options.ts';
 import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
 import { SignerLedger } from './signer/ledger.ts';
+import { openMailer } from './signer/mailer.ts';
 import { serveSigner } from './signer/server.ts';
 
 /** A signer whose parent was killed ends within this, and takes its sockets with it. */
 const PREDECESSOR_MS_MAX = 10_000;
 
+/** What the control plane hands on; no secret is among it. */
+export type SignerSettings = Readonly<{
+  /** Where the console is; `null`: as `address` in the data folder says. */
+  origin: string | null;
+  mail: MailOptions | null;
+}>;
+
 /** Runs until standard input ends. Says one line on standard output: that it listens, or why it cannot. */
-export async function runSigner(data: string): Promise<void> {
+export async function runSigner(data: string, { origin, mail }: Partial<SignerSettings> = {}): Promise<void> {
   const say = (word: object) => process.stdout.write(`${JSON.stringify(word)}\n`);
   process.umask(0o077);
   try {
@@ -30,6 +41,9 @@ export async function runSigner(data: string): Promise<void> {
       authority,
       randomBytes: randomKernel(),
       nowS: () => Math.floor(Date.now() / 1000),
+      mailer: mail ? await openMailer(mail) : null,
+      origin: () => origin ?? addressIn(paths.address),
+      log,
     };
     const server = await serveSigner(parts, { signer: paths.signerSocket, admin: paths.adminSocket }, log);
     say({ event: 'listening' });
@@ -42,6 +56,14 @@ export async function runSigner(data: string): Promise<void> {
     say({ event: 'failed', code: error.code, details: error.details });
     process.exitCode = 1;
   }
+}
+
+/** The address that the control plane wrote when it began to listen. */
+function addressIn(path: string): string | null {
+  const text = readIfThere(path);
+  if (text === null) return null;
+  const { url } = parseJson(text, 'address') as { url?: unknown };
+  return typeof url === 'string' ? url : null;
 }
 
 function parentGone(): Promise<void> {

@@ -304,6 +304,18 @@ const table = {
     'This machine’s identity is held until an operator has cleared it.',
     'Look at its history; when only the right machine has the identity, run `latchkey vm unquarantine`.',
   ),
+  FACTOR_NOT_ALLOWED: refused(
+    'The policy does not allow this verification method here.',
+    'Use one of the methods that the intent lists.',
+  ),
+  MAIL_UNAVAILABLE: errorForNow(
+    'The mail could not be sent.',
+    'Look at the log of the signer, or verify by another method.',
+  ),
+  PASSKEY_NEEDS_BROWSER: error(
+    'A passkey works in a browser and not on the command line.',
+    'Verify by another method, or reset from the web console.',
+  ),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

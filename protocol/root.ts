@@ -39,7 +39,7 @@ const operatorKeys = z.strictObject({
   passkeys: z.array(passkey).check(z.maxLength(OPERATOR_KEYS_MAX)),
 });
 
-const operators = z.record(operatorName, operatorKeys);
+export const operators = z.record(operatorName, operatorKeys);
 export type OperatorKeys = z.infer<typeof operatorKeys>;
 export type Operators = z.infer<typeof operators>;
 

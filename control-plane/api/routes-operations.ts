@@ -6,21 +6,26 @@ import { Failure } from '../../protocol/failure.ts';
 import type { Operation } from '../core/operation.ts';
 import { findOperation, listOperations, receiptsOf } from '../store/operations.ts';
 import { findVm, type Vm } from '../store/vms.ts';
+import { mailCode, passkeyOptions, submit, viewIntent } from './approval.ts';
 import type { ApiParts } from './parts.ts';
 import { operatorOf, setTripwire } from './requests.ts';
 import {
+  ceremonyView,
   emptyRequest,
   intentRequest,
   intentResponse,
+  intentView,
+  mailedView,
   type OperationView,
   operationList,
   operationParams,
   operationQuery,
   operationRequest,
   operationView,
+  type SubmitRequest,
   submitRequest,
 } from './schemas.ts';
-import { buildIntent, cancel, collect, createDraft, submit } from './submission.ts';
+import { buildIntent, cancel, collect, createDraft } from './submission.ts';
 import { viewOperation } from './views.ts';
 
 const PAGE = 100;
@@ -75,13 +80,40 @@ export function operationRoutes(root: FastifyInstance, parts: ApiParts): void {
       }),
   );
 
+  app.get(
+    '/v1/operations/:op/intent',
+    { schema: { params: operationParams, response: { 200: intentView } } },
+    async (request) => {
+      const operation = await demandOperation(parts, request.params.op);
+      return viewIntent(parts, operation, await demandVm(parts, operation.vm), operatorOf(request));
+    },
+  );
+
+  app.post(
+    '/v1/operations/:op/factors/email',
+    { schema: { params: operationParams, body: emptyRequest, response: { 200: mailedView } } },
+    async (request) => {
+      const operation = await demandOperation(parts, request.params.op);
+      return mailCode(parts, operation, await demandVm(parts, operation.vm), operatorOf(request));
+    },
+  );
+
+  app.post(
+    '/v1/operations/:op/factors/passkey',
+    { schema: { params: operationParams, body: emptyRequest, response: { 200: ceremonyView } } },
+    async (request) => passkeyOptions(parts, await demandOperation(parts, request.params.op), operatorOf(request)),
+  );
+
   app.post(
     '/v1/operations/:op/submit',
-    { schema: { params: operationParams, body: submitRequest, response: { 200: operationView } } },
+    {
+      schema: { params: operationParams, body: submitRequest, response: { 200: operationView } },
+      preValidation: demandProof,
+    },
     (request) =>
       inTurn(request.params.op, async () => {
         const { op } = request.params;
-        await submit(parts, await demandOperation(parts, op), operatorOf(request), request.body);
+        await submit(parts, await demandOperation(parts, op), operatorOf(request), request.body as SubmitRequest);
         return show(parts, op);
       }),
   );
@@ -105,6 +137,12 @@ export function operationRoutes(root: FastifyInstance, parts: ApiParts): void {
       return show(parts, params.op);
     },
   );
+}
+
+/** No proof at all is not a malformed request: it is an operation that nobody approved. */
+async function demandProof({ body }: Readonly<{ body: unknown }>): Promise<void> {
+  const isObject = typeof body === 'object' && body !== null;
+  if (!isObject || !('method' in body)) throw new Failure('AUTHZ_INVALID', { reason: 'no_proof' });
 }
 
 export async function demandVm({ store }: ApiParts, idOrName: string): Promise<Vm> {

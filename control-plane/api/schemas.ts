@@ -2,7 +2,7 @@
 // has, or may ever have, a place for a plaintext password.
 
 import { z } from 'zod';
-import { keyProof } from '../../protocol/command.ts';
+import { factorMethods } from '../../protocol/command.ts';
 import { secretSource } from '../../protocol/intent.ts';
 import { states } from '../../protocol/lifecycle.ts';
 import { GRACE_S_MAX, INTENT_TTL_S_MAX } from '../../protocol/limits.ts';
@@ -25,6 +25,7 @@ import {
   x25519Jwk,
 } from '../../protocol/schema.ts';
 import { facts, readyVnc } from '../../protocol/session.ts';
+import { attestationResponse, type Proof, proof } from '../signer/requests.ts';
 
 /** ISO 8601 in UTC. */
 const time = z.iso.datetime();
@@ -132,6 +133,8 @@ export const operationView = z.strictObject({
   /** Whether an operator's proof was accepted, and when. */
   approved: z.boolean(),
   approved_at: time.nullable(),
+  /** One operator has proven it, and policy wants the proof of another one. */
+  awaits_second: z.boolean(),
   /** Why it is in this state, where there is a reason; the sentence is that code's, the hint that of the reason's word if it has one. */
   code: code.nullable(),
   sentence: z.string().nullable(),
@@ -226,7 +229,7 @@ export const intentSummary = z.strictObject({
 });
 export type IntentSummary = z.infer<typeof intentSummary>;
 
-export const proofMethods = z.enum(['totp', 'key']);
+export const proofMethods = z.enum(factorMethods);
 
 export const intentResponse = z.strictObject({
   /** The intent's bytes, base64url. */
@@ -239,12 +242,36 @@ export const intentResponse = z.strictObject({
 });
 export type IntentResponse = z.infer<typeof intentResponse>;
 
-/** `POST /v1/operations/{op}/submit` */
-export const submitRequest = z.discriminatedUnion('method', [
-  z.strictObject({ method: z.literal('totp'), code: z.string().regex(/^[0-9]{6}$/) }),
-  z.strictObject({ method: z.literal('key'), ...keyProof.shape }),
-]);
-export type SubmitRequest = z.infer<typeof submitRequest>;
+/** `GET /v1/operations/{op}/intent`: the same for whoever's proof is missing; `methods` are those of the one who asks. */
+export const intentView = z.strictObject({ ...intentResponse.shape, awaits: z.enum(['first', 'second']).nullable() });
+export type IntentView = z.infer<typeof intentView>;
+
+/** `POST /v1/operations/{op}/factors/email` */
+export const mailedView = z.strictObject({ sent_to: z.string(), expires_at: time });
+export type MailedView = z.infer<typeof mailedView>;
+
+/** `POST /v1/operations/{op}/factors/passkey`, `POST /v1/passkeys/options`: for `navigator.credentials`, as they are. */
+export const ceremonyView = z.strictObject({ options: z.record(z.string(), z.unknown()) });
+
+/** `POST /v1/passkeys/options`: the invitation is `latchkey operator add NAME --passkey`'s, on the host. */
+export const passkeyInvitation = z.strictObject({ invitation: bytes32 });
+/** `POST /v1/passkeys` */
+export const passkeyRequest = z.strictObject({ invitation: bytes32, response: attestationResponse });
+export const passkeyView = z.strictObject({ kid: bytes32 });
+
+/**
+ * `POST /v1/operations/{op}/submit`. With `intent_hash` the proof counts for that intent alone; a code that is sent without it
+ * counts for the newest one.
+ */
+export const submitRequest = z.discriminatedUnion(
+  'method',
+  proof.options.map((way) => way.extend({ intent_hash: z.optional(bytes32) })) as unknown as [
+    SubmitWay,
+    ...SubmitWay[],
+  ],
+);
+type SubmitWay = z.ZodObject<{ method: z.ZodLiteral; intent_hash: z.ZodOptional }>;
+export type SubmitRequest = Proof & Readonly<{ intent_hash?: string | undefined }>;
 
 /** The body of POSTs that say everything in their path: nothing, or `{}`. */
 export const emptyRequest = z.strictObject({}).nullish();
@@ -255,6 +282,7 @@ export const eventTypes = [
   'operation.created',
   'operation.state',
   'operation.approved',
+  'operation.proven',
   'operation.reason',
   'operation.overdue',
   'operation.warning',
@@ -271,6 +299,8 @@ export const eventTypes = [
   'join_token.revoked',
   'join_token.misused',
   'operator.created',
+  'operator.alarm',
+  'operator.passkey',
 ] as const;
 
 /** One line of history. Over SSE: `id:` its id, `event:` its type, `data:` this object. */

@@ -15,6 +15,7 @@ import { readJson, requireKey } from './requests.ts';
 import { eventRoutes } from './routes-events.ts';
 import { installationRoutes, joinTokenRoutes, preflightRoutes, vmRoutes } from './routes-installation.ts';
 import { operationRoutes } from './routes-operations.ts';
+import { passkeyRoutes } from './routes-passkeys.ts';
 import { healthView } from './schemas.ts';
 
 const BODY_BYTES_MAX = FRAME_BYTES_MAX;
@@ -54,6 +55,7 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
     preflightRoutes(closed, parts);
     joinTokenRoutes(closed, parts);
     installationRoutes(closed, parts);
+    passkeyRoutes(closed, parts);
     eventRoutes(closed, parts, stop.signal);
     await closed.register(async (operations) => operationRoutes(operations, parts));
   });

@@ -1,20 +1,18 @@
-// The way of an operation from a wish to an approval, and back: draft, intent, proof, cancel, collection. The signer says
-// whether a proof holds; this says whether there is anything to prove, and records the outcome.
+// The way of an operation from a wish to an intent, and back: draft, intent, cancel, collection. Its approval is approval.ts.
 
-import { codeOf, Failure } from '../../protocol/failure.ts';
+import { Failure } from '../../protocol/failure.ts';
 import { readIntent } from '../../protocol/intent.ts';
 import { isEnd } from '../../protocol/lifecycle.ts';
 import { INTENT_TTL_S } from '../../protocol/limits.ts';
 import { newId } from '../../protocol/schema.ts';
 import { demandMatching, isTyped } from '../core/draft.ts';
-import { isStranded } from '../core/due.ts';
 import { newOperation, type Operation } from '../core/operation.ts';
 import { isTaken } from '../core/progress.ts';
 import { change, findOperation, insertOperation, openOperations } from '../store/operations.ts';
 import type { Db, Write } from '../store/store.ts';
 import type { Vm } from '../store/vms.ts';
 import type { ApiParts } from './parts.ts';
-import type { IntentRequest, IntentResponse, IntentSummary, OperationRequest, SubmitRequest } from './schemas.ts';
+import type { IntentRequest, IntentResponse, IntentSummary, OperationRequest } from './schemas.ts';
 
 export async function createDraft(
   { store, gateway, randomBytes, nowMs }: ApiParts,
@@ -44,7 +42,7 @@ function demandFreeIdentity({ name, quarantine }: Vm): void {
 }
 
 /** A machine does one thing at a time. */
-async function demandFree(db: Db, { op, vm }: Operation): Promise<void> {
+export async function demandFree(db: Db, { op, vm }: Operation): Promise<void> {
   const other = (await openOperations(db, vm)).find((open) => open.op !== op && isTaken(open));
   if (!other) return;
   const since = new Date(other.approvedAt ?? other.createdAt).toISOString();
@@ -103,7 +101,7 @@ function sealedOf({ account, vnc }: IntentRequest): Operation['sealed'] {
 }
 
 /** From the intent's bytes, so that what is shown is what is proven. */
-function summarise(bytes: string, vm: Vm, { seen }: Operation): IntentSummary {
+export function summarise(bytes: string, vm: Vm, { seen }: Operation): IntentSummary {
   const intent = readIntent(bytes);
   if (intent.act !== 'reset' || intent.agent === undefined) throw new Failure('INTERNAL', { reason: 'act' });
   const accountState = seen?.account?.state;
@@ -125,101 +123,6 @@ function summarise(bytes: string, vm: Vm, { seen }: Operation): IntentSummary {
     not_after: new Date(intent.not_after * 1000).toISOString(),
     warnings: [...new Set(found)],
   };
-}
-
-export async function submit(
-  parts: ApiParts,
-  operation: Operation,
-  operator: string,
-  proof: SubmitRequest,
-): Promise<void> {
-  const { op, vm, intent } = operation;
-  if (operation.code === 'FACTOR_LOCKED') throw new Failure('FACTOR_LOCKED');
-  demandDraft(operation);
-  if (intent === null) throw new Failure('AUTHZ_INVALID', { reason: 'no_intent' });
-  await demandFree(parts.store.db, operation);
-  if (isStranded(operation)) throw new Failure('READY_EXPIRED', { reason: 'typed' });
-  await prove(parts, operation, { op, intent_hash: intent.hash, operator, proof });
-  await recordApproval(parts, op, proof.method);
-  parts.log.info({ op, vm, operator, method: proof.method }, 'approved');
-  parts.gateway.nudge(vm);
-}
-
-/**
- * The proof is spent by now. Where another operation took the machine in the meantime this one ends: left as it is, it
- * would come to life later, when nobody expects it.
- */
-async function recordApproval(
-  { store, nowMs }: Pick<ApiParts, 'store' | 'nowMs'>,
-  op: string,
-  method: string,
-): Promise<void> {
-  const taken = await store.write(async (trx) => {
-    const now = await demandOperation(trx, op);
-    const busy = await demandFree(trx, now).then(
-      () => null,
-      (error: unknown) => (error instanceof Failure ? error : Promise.reject(error)),
-    );
-    const step = busy ? ({ t: 'end', state: 'REFUSED', code: 'BUSY' } as const) : ({ t: 'approved', method } as const);
-    await change(trx, now, step, nowMs());
-    return busy;
-  });
-  if (taken) throw taken;
-}
-
-type ProveParams = Parameters<typeof submit>[3];
-
-async function prove(
-  { signer, store, nowMs }: ApiParts,
-  { op }: Operation,
-  asked: Readonly<{ op: string; intent_hash: string; operator: string; proof: ProveParams }>,
-): Promise<void> {
-  try {
-    await signer('intent.prove', asked);
-  } catch (error) {
-    const code = codeOf(error);
-    const details = error instanceof Failure ? error.details : {};
-    // Proven before, by this operator, and the answer was lost on its way to us: the proof stands.
-    if (code === 'STATE_CONFLICT' && (await isProven(signer, op, asked.intent_hash))) return;
-    const isVoid = (code === 'FACTOR_LOCKED' && details['reason'] === undefined) || details['left'] === 0;
-    if (isVoid) {
-      await store.write(async (trx) => {
-        await change(
-          trx,
-          await demandOperation(trx, op),
-          { t: 'end', state: 'REFUSED', code: 'FACTOR_LOCKED' },
-          nowMs(),
-        );
-      });
-    }
-    throw error;
-  }
-}
-
-async function isProven(signer: ApiParts['signer'], op: string, hash: string): Promise<boolean> {
-  const status = await signer('intent.status', { op });
-  return status.intent_hash === hash && status.proven !== null;
-}
-
-/**
- * At the start: approvals that the signer gave and that a crash kept from being recorded. Machines are told later, when
- * they connect.
- */
-export async function recoverApprovals(
-  { store, signer, nowMs, log }: Pick<ApiParts, 'store' | 'signer' | 'nowMs' | 'log'>,
-  operations: readonly Operation[],
-): Promise<void> {
-  for (const { op, intent, approvedAt, state } of operations) {
-    if (intent === null || approvedAt !== null || isEnd(state)) continue;
-    const status = await signer('intent.status', { op });
-    const { proven } = status;
-    if (status.intent_hash !== intent.hash || !proven) continue;
-    const refused = await recordApproval({ store, nowMs }, op, proven.method).then(
-      () => null,
-      (error: unknown) => codeOf(error) ?? Promise.reject(error),
-    );
-    log.warn({ op, refused }, 'approval recovered');
-  }
 }
 
 export async function cancel(
@@ -250,13 +153,13 @@ export async function collect({ store, nowMs }: ApiParts, { op }: Operation): Pr
   });
 }
 
-function demandDraft({ state, approvedAt }: Operation): void {
+export function demandDraft({ state, approvedAt }: Operation): void {
   if (approvedAt !== null || isEnd(state)) {
     throw new Failure('STATE_CONFLICT', { state, approved: approvedAt !== null });
   }
 }
 
-async function demandOperation(trx: Write, op: string): Promise<Operation> {
+export async function demandOperation(trx: Write, op: string): Promise<Operation> {
   const operation = await findOperation(trx, op);
   if (!operation) throw new Failure('NOT_FOUND', { op });
   return operation;

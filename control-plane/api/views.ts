@@ -6,7 +6,7 @@ import { canReset, checkText, readPreflight } from '../../protocol/preflight.ts'
 import { reasonOf } from '../../protocol/reasons.ts';
 import { payloadOf } from '../../protocol/token.ts';
 import { readyEndsAt } from '../core/due.ts';
-import type { Operation } from '../core/operation.ts';
+import { awaitsSecond, type Operation } from '../core/operation.ts';
 import type { StoredEvent } from '../store/events.ts';
 import { type JoinToken, stateOf } from '../store/join-tokens.ts';
 import type { StoredReceipt } from '../store/operations.ts';
@@ -90,6 +90,7 @@ export function viewOperation(
     ended: isEnd(operation.state),
     approved: operation.approvedAt !== null,
     approved_at: isoOrNull(operation.approvedAt),
+    awaits_second: awaitsSecond(operation),
     code,
     sentence: known?.sentence ?? null,
     hint: hintOf(receipts) ?? known?.hint ?? null,

@@ -4,8 +4,9 @@ import type { Command } from 'commander';
 import { states } from '../../protocol/lifecycle.ts';
 import type { OperationView } from '../api/schemas.ts';
 import { type CommonOptions, interruptible, onServer, withConnection } from './action.ts';
+import { type ApproveOptions, approveOperation } from './approve.ts';
 import type { Client } from './client/client.ts';
-import { seconds } from './commands-reset.ts';
+import { seconds, withProof } from './commands-reset.ts';
 import { exitCodeOfState } from './exit-codes.ts';
 import { UsageError } from './prompts.ts';
 import { report } from './report.ts';
@@ -54,6 +55,12 @@ export function registerOperationCommands(program: Command): void {
     .option('--reveal', 'with --json: print generated passwords in the last line');
   onServer<WatchOptions>(watch, (client, options, [id = '']) => watchToEnd(client, id, options));
 
+  const approve = withProof(withConnection(op.command('approve')))
+    .description('approve what another operator asked for, where two people have to')
+    .argument('<op>')
+    .option('-y, --yes', 'do not ask for confirmation');
+  onServer<ApproveOptions>(approve, (client, options, [id = '']) => approveOperation(client, id, options));
+
   const cancel = withConnection(op.command('cancel'))
     .description('cancel an operation: before it changed anything, or else only its restart')
     .argument('<op>');
@@ -100,7 +107,7 @@ function showOperation(view: OperationView): void {
       ['machine', `${view.vm_name} (${view.vm})`],
       ['state', view.overdue ? `${view.state} (OVERDUE)` : view.state],
       ['operator', view.operator],
-      ['approved', view.approved_at ?? 'no'],
+      ['approved', view.approved_at ?? (view.awaits_second ? 'by one of two people' : 'no')],
       ['account', account ? `${account.name ?? 'the default administrator'}, ${account.mode}` : 'not asked for'],
       ['vnc', vnc ? `${vnc.server ?? 'the machine’s server'}, ${vnc.mode}` : 'not asked for'],
       ['grace', `${view.grace_s} s`],

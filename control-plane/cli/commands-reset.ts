@@ -2,6 +2,7 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import * as z from 'zod/mini';
+import { factorMethods } from '../../protocol/command.ts';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { GRACE_S_MAX, INTENT_TTL_S_MAX } from '../../protocol/limits.ts';
 import { refuseReroot } from '../../protocol/reroot.ts';
@@ -10,12 +11,14 @@ import type { Slot } from '../../protocol/seal.ts';
 import { type CommonOptions, interruptible, onServer, withConnection } from './action.ts';
 import type { Client } from './client/client.ts';
 import { type ConversationOptions, converse, demandAnswers } from './conversation.ts';
-import { normalCode, UsageError } from './prompts.ts';
+import { UsageError } from './prompts.ts';
+import { type ProofFlags, readProofFlags } from './prover.ts';
 import { report } from './report.ts';
 import type { ResetRequest } from './reset/request.ts';
 import { runReset } from './reset/reset.ts';
 
 type ResetOptions = CommonOptions &
+  ProofFlags &
   Readonly<{
     account?: string;
     vnc?: boolean;
@@ -30,8 +33,6 @@ type ResetOptions = CommonOptions &
     valid?: number;
     method?: string;
     yes?: boolean;
-    code?: string;
-    keyFile?: string;
     timeout?: number;
     detach?: boolean;
     reveal?: boolean;
@@ -74,7 +75,7 @@ export function registerResetCommands(program: Command): void {
 
 /** What both commands understand of how the reset is done, proven and watched. */
 function withCourse(command: Command): Command {
-  return command
+  return withProof(command)
     .option('--server <kind:port>', 'the VNC server, where there are several (tigervnc:5901)')
     .option(
       '--restart-vnc',
@@ -84,11 +85,18 @@ function withCourse(command: Command): Command {
     .option('--valid <seconds>', 'how long the approval may wait for the machine', seconds(60, INTENT_TTL_S_MAX))
     .addOption(new Option('--method <method>').default('online').hideHelp())
     .option('-y, --yes', 'do not ask for confirmation')
-    .option('--code <digits>', 'code of your authenticator (it works once)')
-    .option('--key-file <file>', 'prove with this Ed25519 key (a private JWK of mode 0600)')
     .option('--timeout <seconds>', 'stop watching after this long; the operation goes on', seconds(1, 7 * 86_400))
     .option('--detach', 'do not watch; `latchkey op watch` shows the generated password later')
     .option('--reveal', 'with --json: print generated passwords in the last line');
+}
+
+/** How an operator proves what is asked for. */
+export function withProof(command: Command): Command {
+  return command
+    .option('--verify <method>', `how you verify it (${factorMethods.join(', ')}); asked for without it`)
+    .option('--code <code>', 'code of your authenticator, or a recovery code (each works once)')
+    .option('--code-stdin', 'read the code from a line of standard input, after the passwords')
+    .option('--key-file <file>', 'prove with this Ed25519 key (a private JWK of mode 0600)');
 }
 
 function base(vm: string, options: ResetOptions): Omit<ResetRequest, 'account' | 'vnc'> {
@@ -144,13 +152,10 @@ function conversationOf(options: ResetOptions, { account, vnc }: ResetRequest): 
   if (!vnc && forVnc.includes(true)) {
     throw new UsageError('--server, --restart-vnc, --vnc-type and --vnc-password-stdin need --vnc');
   }
-  const code = options.code === undefined ? undefined : normalCode(options.code);
-  if (options.code !== undefined && code === undefined) throw new UsageError('--code has six digits');
   return {
     json: options.json ?? false,
     yes: options.yes ?? false,
-    ...(code === undefined ? {} : { code }),
-    ...(options.keyFile === undefined ? {} : { keyFile: options.keyFile }),
+    proof: readProofFlags(options),
     stdin,
   };
 }

@@ -2,10 +2,17 @@
 // where nobody can answer. A hidden answer becomes a `Secret` at once.
 
 import { createInterface } from 'node:readline';
-import { confirm as askConfirm, password as askHidden, text as askText, isCancel } from '@clack/prompts';
+import {
+  select as askChoice,
+  confirm as askConfirm,
+  password as askHidden,
+  text as askText,
+  isCancel,
+} from '@clack/prompts';
 import { Failure } from '../../protocol/failure.ts';
 import type { PasswordFault } from '../../protocol/password.ts';
 import { Secret } from '../../protocol/secret.ts';
+import type { CodeMethod } from './reset/request.ts';
 
 /** A wrong use of the command line: reported with exit code 2. */
 export class UsageError extends Error {}
@@ -34,21 +41,41 @@ export async function confirm(message: string): Promise<boolean> {
   return !isCancel(answer) && answer;
 }
 
-export async function askCode(message: string): Promise<string> {
-  demandPerson('--code or --key-file');
+/** Throws `CANCELLED` where the person goes away. */
+export async function choose<T extends string>(
+  message: string,
+  words: Readonly<Partial<Record<T, string>>>,
+): Promise<T> {
+  const options = Object.entries(words).map(([value, label]) => ({ value, label: String(label) }));
+  const answer = await askChoice({ message, options, output: process.stderr });
+  if (isCancel(answer)) throw new Failure('CANCELLED');
+  return answer as T;
+}
+
+export async function askCode(message: string, method: CodeMethod): Promise<string> {
+  demandPerson('--code, --code-stdin or --key-file');
   const answer = await askText({
     message,
     output: process.stderr,
-    validate: (value) => (normalCode(value ?? '') ? undefined : 'Six digits.'),
+    validate: (value) => (normalCode(value ?? '', method) ? undefined : codeForms[method]),
   });
   if (isCancel(answer)) throw new Failure('CANCELLED');
-  return normalCode(answer) ?? '';
+  return normalCode(answer, method) ?? '';
 }
 
-/** Authenticators show codes as `123 456`. */
-export function normalCode(text: string): string | undefined {
-  const digits = text.replaceAll(/\s/g, '');
-  return /^[0-9]{6}$/.test(digits) ? digits : undefined;
+const codeForms: Readonly<Record<CodeMethod, string>> = {
+  totp: 'Six digits.',
+  email: 'Eight digits.',
+  recovery: 'Four groups of five letters and digits.',
+};
+
+/** Authenticators show codes as `123 456`, and what was written down may be in capitals. */
+export function normalCode(text: string, method: CodeMethod): string | undefined {
+  const signs = text.replaceAll(/[\s-]/g, '').toLowerCase();
+  if (method === 'recovery') {
+    return /^[0-9a-z]{20}$/.test(signs) ? signs.replace(/(.{5})(?=.)/g, '$1-') : undefined;
+  }
+  return (method === 'totp' ? /^[0-9]{6}$/ : /^[0-9]{8}$/).test(signs) ? signs : undefined;
 }
 
 /** Asked twice, hidden. */

@@ -6,18 +6,20 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Failure } from '../../protocol/failure.ts';
 import { readIfThere } from './files.ts';
+import { type MailFlags, type MailOptions, readMailOptions } from './mail.ts';
 
-export type ServeFlags = Readonly<{
-  data?: string;
-  listen?: string;
-  publicUrl?: string;
-  agentUrl?: string;
-  tlsCert?: string;
-  tlsKey?: string;
-  ca?: string;
-  tlsSelfSigned?: boolean;
-  json?: boolean;
-}>;
+export type ServeFlags = MailFlags &
+  Readonly<{
+    data?: string;
+    listen?: string;
+    publicUrl?: string;
+    agentUrl?: string;
+    tlsCert?: string;
+    tlsKey?: string;
+    ca?: string;
+    tlsSelfSigned?: boolean;
+    json?: boolean;
+  }>;
 
 export type Tls = Readonly<{ cert: string; key: string; caPem: string }>;
 
@@ -31,6 +33,7 @@ export type ServeOptions = Readonly<{
   tls: Tls | null;
   /** TLS with an authority of the installation's own. */
   tlsSelfSigned: boolean;
+  mail: MailOptions | null;
 }>;
 
 export const LISTEN_DEFAULT = '127.0.0.1:8420';
@@ -57,6 +60,7 @@ export function readServeOptions(flags: ServeFlags, env: NodeJS.ProcessEnv): Ser
     agentUrl: flags.agentUrl === undefined ? null : parseUrl(flags.agentUrl, ['ws:', 'wss:'], 'agent-url'),
     tls,
     tlsSelfSigned,
+    mail: readMailOptions(flags, env),
   };
 }
 

@@ -2,7 +2,7 @@
 
 import { isEnd } from '../../protocol/lifecycle.ts';
 import { INTENT_TTL_S, READY_TTL_S } from '../../protocol/limits.ts';
-import type { Operation } from './operation.ts';
+import { awaitsSecond, type Operation } from './operation.ts';
 import type { Step } from './progress.ts';
 
 /** A draft nobody proved is dropped after this long. */
@@ -44,7 +44,11 @@ export function readyEndsAt(readyAt: number): number {
 }
 
 function draftDue(operation: Operation, now: number): Step | null {
-  if (now - operation.createdAt > DRAFT_TTL_MS) return { t: 'end', state: 'EXPIRED', code: 'PROOF_MISSING' };
+  // One who has proven it is not made to do so again because the other one takes their time.
+  const ended = awaitsSecond(operation)
+    ? now > (operation.intent?.notAfterS ?? 0) * 1000 || isStranded(operation)
+    : now - operation.createdAt > DRAFT_TTL_MS;
+  if (ended) return { t: 'end', state: 'EXPIRED', code: 'PROOF_MISSING' };
   return readyDue(operation, now);
 }
 

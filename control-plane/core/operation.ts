@@ -1,7 +1,7 @@
 // An operation as the control plane knows it, and what may happen to it. Values only; times are milliseconds since 1970
 // unless a name says otherwise. It must never hold a plaintext secret.
 
-import type { State } from '../../protocol/lifecycle.ts';
+import { isEnd, type State } from '../../protocol/lifecycle.ts';
 import type { ReceiptDetail, Verified, VncState } from '../../protocol/receipt.ts';
 import type { Ready } from '../../protocol/session.ts';
 
@@ -51,6 +51,8 @@ export type Operation = Readonly<{
   operator: string;
   draft: Draft;
   intent: IntentRecord | null;
+  /** When one operator had proven it and another one was still wanted. Absent in records of earlier versions. */
+  provenAt?: number | null;
   approvedAt: number | null;
   ready: ReadyRecord | null;
   seen: Sighting | null;
@@ -79,6 +81,7 @@ export type OperationEvent = Readonly<{
     | 'operation.created'
     | 'operation.state'
     | 'operation.approved'
+    | 'operation.proven'
     | 'operation.reason'
     | 'operation.overdue'
     | 'operation.warning'
@@ -99,6 +102,10 @@ export type ReceiptFacts = Readonly<{
 
 export type NewOperation = Pick<Operation, 'op' | 'vm' | 'agent' | 'project' | 'operator' | 'draft'>;
 
+export function awaitsSecond({ provenAt, approvedAt, state }: Operation): boolean {
+  return provenAt != null && approvedAt === null && !isEnd(state);
+}
+
 /** A fresh draft: QUEUED, unapproved. */
 export function newOperation(given: NewOperation, at: number): Operation {
   return {
@@ -109,6 +116,7 @@ export function newOperation(given: NewOperation, at: number): Operation {
     overdue: false,
     reason: null,
     intent: null,
+    provenAt: null,
     approvedAt: null,
     ready: null,
     seen: null,

@@ -4,14 +4,15 @@
 import { Failure } from '../../protocol/failure.ts';
 import { type End, isEnd, mayFollow, type State } from '../../protocol/lifecycle.ts';
 import { GRACE_S_MAX } from '../../protocol/limits.ts';
-import type {
-  CommandRecord,
-  IntentRecord,
-  Operation,
-  OperationEvent,
-  ReadyRecord,
-  ReceiptFacts,
-  Sighting,
+import {
+  awaitsSecond,
+  type CommandRecord,
+  type IntentRecord,
+  type Operation,
+  type OperationEvent,
+  type ReadyRecord,
+  type ReceiptFacts,
+  type Sighting,
 } from './operation.ts';
 
 export type Step =
@@ -19,7 +20,9 @@ export type Step =
   /** The executor that was ready is gone. */
   | Readonly<{ t: 'unready' }>
   | Readonly<{ t: 'intent'; intent: IntentRecord; operator: string }>
-  | Readonly<{ t: 'approved'; method: string }>
+  | Readonly<{ t: 'approved'; method: string; operator: string }>
+  /** Proven by the one who asked; another one has to prove it, too. */
+  | Readonly<{ t: 'proven'; method: string; operator: string }>
   | Readonly<{ t: 'sent'; command: CommandRecord }>
   /** A receipt that `judgeReceipt` lets through. */
   | Readonly<{ t: 'receipt'; receipt: ReceiptFacts }>
@@ -53,12 +56,19 @@ export function progress(before: Operation, step: Step, at: number): Progress {
         : quiet(before, { ready: null }, at);
     case 'intent':
       demandDraft(before);
+      if (awaitsSecond(before)) throw new Failure('STATE_CONFLICT', { state: before.state, reason: 'proven' });
       return quiet(before, { intent: step.intent, operator: step.operator }, at);
     case 'approved':
       demandDraft(before);
       return said({ ...before, approvedAt: at, updatedAt: at }, 'operation.approved', {
         method: step.method,
-        operator: before.operator,
+        operator: step.operator,
+      });
+    case 'proven':
+      demandDraft(before);
+      return said({ ...before, provenAt: at, updatedAt: at }, 'operation.proven', {
+        method: step.method,
+        operator: step.operator,
       });
     case 'sent':
       return withCommand(before, step.command, at);

@@ -16,6 +16,8 @@ import {
 } from './requests.ts';
 
 const ANSWER_TIMEOUT_MS = 5_000;
+/** A letter is sent before its answer. */
+const MAIL_ANSWER_TIMEOUT_MS = 12_000;
 
 export type SignerClient = <N extends keyof SignerMethods>(
   method: N,
@@ -46,7 +48,11 @@ export function adminClient(socketPath: string): AdminClient {
 }
 
 async function ask(socketPath: string, method: string, params: unknown): Promise<unknown> {
-  const line = await exchange(socketPath, `${JSON.stringify({ id: 1, method, params })}\n`);
+  const line = await exchange(
+    socketPath,
+    `${JSON.stringify({ id: 1, method, params })}\n`,
+    method === 'factor.email' ? MAIL_ANSWER_TIMEOUT_MS : ANSWER_TIMEOUT_MS,
+  );
   const answer = responseLine.safeParse(parse(line));
   if (!answer.success) throw new Failure('SIGNER_UNAVAILABLE', { reason: 'answer' });
   if ('result' in answer.data) return answer.data.result;
@@ -54,7 +60,7 @@ async function ask(socketPath: string, method: string, params: unknown): Promise
   throw new Failure(isCode(code) ? code : 'INTERNAL', details);
 }
 
-function exchange(socketPath: string, request: string): Promise<string> {
+function exchange(socketPath: string, request: string, timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(socketPath);
     const refuse = (reason: string, cause?: unknown) => {
@@ -63,7 +69,7 @@ function exchange(socketPath: string, request: string): Promise<string> {
     };
     let received = '';
     socket.setEncoding('utf8');
-    socket.setTimeout(ANSWER_TIMEOUT_MS, () => refuse('timeout'));
+    socket.setTimeout(timeoutMs, () => refuse('timeout'));
     socket.on('connect', () => socket.write(request));
     socket.on('error', (cause) => refuse('connect', cause));
     socket.on('close', () => refuse('closed'));

@@ -2,7 +2,7 @@
 // for this operation. This is the one place in the control plane that uses the command key.
 
 import { canonicalBytes } from '../../protocol/canonical.ts';
-import type { Command, KeyProof } from '../../protocol/command.ts';
+import type { Command, OperatorProof } from '../../protocol/command.ts';
 import { command as commandSchema } from '../../protocol/command.ts';
 import { Failure } from '../../protocol/failure.ts';
 import { encodeIntent, intentBytes, readIntent } from '../../protocol/intent.ts';
@@ -12,19 +12,19 @@ import type { RootPayload } from '../../protocol/root.ts';
 import { type Ed25519Jwk, parseSchema } from '../../protocol/schema.ts';
 import { type Ready, ready as readySchema } from '../../protocol/session.ts';
 import { onlyKey, signToken, verifyToken } from '../../protocol/token.ts';
-import type { Authority, InForce } from '../config/authority.ts';
-import type { IntentParts } from './intents.ts';
+import type { InForce } from '../config/authority.ts';
+import { awaited } from './intents.ts';
 import type { StoredIntent } from './ledger.ts';
+import type { SignerParts } from './parts.ts';
 import type { Params, Result, SignerMethods } from './requests.ts';
 
 /** Commands that one intent may have, one after the other: a line that breaks more often than this is not a line. */
 export const COMMANDS_MAX = 16;
 
-export type CommandParts = IntentParts & Readonly<{ authority: Pick<Authority, 'current'> }>;
 type MintParams = Params<SignerMethods, 'command.mint'>;
 
 export async function mintCommand(
-  parts: CommandParts,
+  parts: SignerParts,
   asked: MintParams,
 ): Promise<Result<SignerMethods, 'command.mint'>> {
   const { ledger, nowS } = parts;
@@ -50,13 +50,15 @@ export async function mintCommand(
 }
 
 function demandProven(
-  { ledger, nowS }: CommandParts,
+  { ledger, nowS }: SignerParts,
   root: RootPayload,
   op: string,
   hash: string,
 ): StoredIntent & { proven_at: number } {
   const stored = ledger.intent(op);
   if (stored?.hash !== hash || stored.proven_at === null) throw new Failure('AUTHZ_INVALID', { reason: 'not_proven' });
+  if (stored.void !== null) throw new Failure(stored.void, { void: true });
+  if (awaited(stored) !== null) throw new Failure('AUTHZ_INVALID', { reason: 'second_person' });
   if (nowS() > stored.not_after) throw new Failure('EXPIRED', { reason: 'intent' });
   if (nowS() >= root.expires) throw new Failure('ROOT_EXPIRED', { version: root.version });
   return { ...stored, proven_at: stored.proven_at };
@@ -90,7 +92,7 @@ async function sign(
   { cn, iat, exp, sealed }: Freshness,
 ): Promise<{ token: string; cmd_sha256: string }> {
   if (method === null) throw new Failure('AUTHZ_INVALID', { reason: 'not_proven' });
-  const shown: { proof?: KeyProof } = proof === null ? {} : { proof: JSON.parse(proof) as KeyProof };
+  const shown: { proof?: OperatorProof } = proof === null ? {} : { proof: JSON.parse(proof) as OperatorProof };
   const payload: Command = parseSchema(commandSchema, {
     v: 1,
     iss: root.iss,
@@ -114,7 +116,7 @@ async function signPayload(payload: Command, key: SigningKey): Promise<{ token: 
 
 /** A cancel needs a signed-in operator and no factor; it names the nonce of the executor at work. */
 export async function mintCancel(
-  { ledger, authority, randomBytes, nowS }: CommandParts,
+  { ledger, authority, randomBytes, nowS }: SignerParts,
   { op, operator }: Params<SignerMethods, 'cancel.mint'>,
 ): Promise<Result<SignerMethods, 'cancel.mint'>> {
   const stored = ledger.intent(op);

@@ -1,11 +1,11 @@
-// Whether a proof holds: a code of the operator's authenticator, or a signature over the intent's hash by a registered
-// key. It computes and compares; counting tries and burning codes is the caller's, in one transaction with the outcome.
+// Codes and signatures: draws them, hashes them, and says whether one holds. It computes and compares; counting tries and
+// burning codes is the caller's, in one transaction with the outcome.
 
-import { timingSafeEqual } from 'node:crypto';
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { TOTP, Secret as TotpSecret } from 'otpauth';
 import { fromBase64url, publicKey } from '../../protocol/keys.ts';
 import type { Ed25519Jwk } from '../../protocol/schema.ts';
-import type { Factor } from './ledger.ts';
+import type { Factor } from './factor-records.ts';
 
 const PERIOD_S = 30;
 /** The step now and the one before it (RFC 6238, section 5.2). */
@@ -20,15 +20,15 @@ export function newTotp(operator: string, randomBytes: (count: number) => Uint8A
 }
 
 /**
- * The time step that the code belongs to, or `null`. Steps up to the one used last are dead: a code works once, also for
- * someone who saw it over a shoulder.
+ * The time step that the code belongs to, or `null`. Whether it was used before is the caller's to say: steps up to the one
+ * used last are dead, also for someone who saw a code over a shoulder.
  */
 export function totpStep(factor: Factor, code: string, nowS: number): number | null {
   const totp = totpOf(factor.operator, TotpSecret.fromBase32(factor.material));
   const current = Math.floor(nowS / PERIOD_S);
   for (let step = current; step >= current - STEPS_BACK; step -= 1) {
     const expected = totp.generate({ timestamp: step * PERIOD_S * 1000 });
-    if (equalText(expected, code) && step > factor.last_step) return step;
+    if (equalText(expected, code)) return step;
   }
   return null;
 }
@@ -44,7 +44,36 @@ function totpOf(operator: string, secret: TotpSecret): TOTP {
   return new TOTP({ issuer: 'Latchkey', label: operator, algorithm: 'SHA1', digits: 6, period: PERIOD_S, secret });
 }
 
-function equalText(a: string, b: string): boolean {
+export function equalText(a: string, b: string): boolean {
   const [left, right] = [Buffer.from(a), Buffer.from(b)];
   return left.length === right.length && timingSafeEqual(left, right);
+}
+
+/** Each digit from a byte below 250, so that all are equally likely. */
+export function drawDigits(count: number, randomBytes: (count: number) => Uint8Array): string {
+  let digits = '';
+  while (digits.length < count) {
+    const [byte = 255] = randomBytes(1);
+    if (byte < 250) digits += String(byte % 10);
+  }
+  return digits;
+}
+
+const CROCKFORD = '0123456789abcdefghjkmnpqrstvwxyz';
+const RECOVERY_SIGNS = 20;
+
+/** 100 bits in groups of five, to be written down: nobody can guess one, so its plain hash may be kept. */
+export function drawRecoveryCode(randomBytes: (count: number) => Uint8Array): string {
+  const signs = Array.from(randomBytes(RECOVERY_SIGNS), (byte) => CROCKFORD[byte & 31]).join('');
+  return signs.replace(/(.{5})(?=.)/g, '$1-');
+}
+
+/** Of a code with as many bits as a key. */
+export function codeHash(code: string): string {
+  return createHash('sha256').update(code).digest('base64url');
+}
+
+/** Bound to the intent: the same digits for another intent are another code. */
+export function mailCodeHash(intentHash: string, code: string): string {
+  return codeHash(`${intentHash} ${code}`);
 }

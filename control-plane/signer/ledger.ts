@@ -1,13 +1,15 @@
-// The signer's own memory: factors, intents, tries, what was signed, and a hash-chained audit. It uses SQLite without a
-// query builder because each of its decisions must be one synchronous transaction. It never holds a secret of a machine.
+// The signer's own memory: intents, what was signed, and a hash-chained audit; factors are in factor-records.ts. It uses SQLite
+// without a query builder because each decision must be one synchronous transaction. It never holds a secret of a machine.
 
 import { createHash } from 'node:crypto';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import type { Code } from '../../protocol/codes.ts';
+import type { FactorMethod } from '../../protocol/command.ts';
 import { Failure } from '../../protocol/failure.ts';
 
-const SCHEMA_VERSION = 1;
-
-const SCHEMA = `
+/** Numbered from 1. A step that was released never changes. */
+const MIGRATIONS = [
+  `
 CREATE TABLE factors (
   operator TEXT NOT NULL, kind TEXT NOT NULL, kid TEXT NOT NULL, material TEXT NOT NULL, added_at INTEGER NOT NULL,
   last_step INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (operator, kind, kid)) STRICT;
@@ -22,17 +24,26 @@ CREATE INDEX minted_by_op ON minted (op, at);
 CREATE TABLE audit (
   n INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, op TEXT, operator TEXT, data TEXT NOT NULL,
   prev TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
-`;
-
-export type FactorKind = 'totp' | 'key';
-export type Factor = {
-  operator: string;
-  kind: FactorKind;
-  kid: string;
-  material: string;
-  added_at: number;
-  last_step: number;
-};
+`,
+  `
+ALTER TABLE intents ADD COLUMN void TEXT;
+ALTER TABLE intents ADD COLUMN two_people INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE intents ADD COLUMN second_operator TEXT;
+ALTER TABLE intents ADD COLUMN second_method TEXT;
+ALTER TABLE intents ADD COLUMN second_at INTEGER;
+ALTER TABLE failures ADD COLUMN last_at INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE mail_codes (
+  op TEXT NOT NULL, operator TEXT NOT NULL, intent_hash TEXT NOT NULL, code_sha256 TEXT NOT NULL,
+  expires_at INTEGER NOT NULL, PRIMARY KEY (op, operator)) STRICT;
+CREATE TABLE mails (operator TEXT NOT NULL, op TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE INDEX mails_by_operator ON mails (operator, at);
+CREATE TABLE enrolments (
+  sha256 TEXT PRIMARY KEY, operator TEXT NOT NULL, expires_at INTEGER NOT NULL, challenge TEXT) STRICT;
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE INDEX audit_by_kind ON audit (kind, n);
+`,
+] as const;
+const SCHEMA_VERSION = MIGRATIONS.length;
 
 export type StoredIntent = {
   op: string;
@@ -43,9 +54,16 @@ export type StoredIntent = {
   operator: string;
   not_after: number;
   tries: number;
-  method: FactorKind | null;
+  method: FactorMethod | null;
   proven_at: number | null;
   proof: string | null;
+  /** Why nothing can prove or sign it any more: a code. */
+  void: Code | null;
+  /** Whether a second person must prove it, too: 0 or 1. */
+  two_people: number;
+  second_operator: string | null;
+  second_method: FactorMethod | null;
+  second_at: number | null;
 };
 
 export type AuditRow = {
@@ -99,62 +117,21 @@ export class SignerLedger {
     }
   }
 
-  factors(operator?: string): Factor[] {
-    const where = operator === undefined ? '' : 'WHERE operator = ?';
-    const values = operator === undefined ? [] : [operator];
-    return this.#all<Factor>(`SELECT * FROM factors ${where} ORDER BY operator, kind, kid`, ...values);
-  }
-
-  addFactor({ operator, kind, kid, material, added_at }: Omit<Factor, 'last_step'>): void {
-    this.#run(
-      'INSERT INTO factors (operator, kind, kid, material, added_at) VALUES (?, ?, ?, ?, ?)',
-      operator,
-      kind,
-      kid,
-      material,
-      added_at,
-    );
-  }
-
-  /** Whether there was one. */
-  removeFactor(operator: string, kind: FactorKind, kid: string | null): boolean {
-    this.#run('DELETE FROM failures WHERE operator = ?', operator);
-    const sql = 'DELETE FROM factors WHERE operator = ? AND kind = ? AND (? IS NULL OR kid = ?)';
-    return this.#run(sql, operator, kind, kid, kid) > 0;
-  }
-
-  burnTotpStep(operator: string, step: number): void {
-    this.#run("UPDATE factors SET last_step = ? WHERE operator = ? AND kind = 'totp'", step, operator);
-  }
-
-  failures(operator: string): number {
-    return (
-      this.#all<{ consecutive: number }>('SELECT consecutive FROM failures WHERE operator = ?', operator)[0]
-        ?.consecutive ?? 0
-    );
-  }
-
-  setFailures(operator: string, consecutive: number): void {
-    this.#run(
-      'INSERT INTO failures VALUES (?, ?) ON CONFLICT DO UPDATE SET consecutive = excluded.consecutive',
-      operator,
-      consecutive,
-    );
-  }
-
   intent(op: string): StoredIntent | undefined {
-    return this.#all<StoredIntent>('SELECT * FROM intents WHERE op = ?', op)[0];
+    return this.rows<StoredIntent>('SELECT * FROM intents WHERE op = ?', op)[0];
   }
 
   /** Replaces the operation's intent; the tries that were made on the operation stay counted. */
   putIntent(
-    intent: Pick<StoredIntent, 'op' | 'bytes' | 'hash' | 'agent' | 'project' | 'operator' | 'not_after'>,
+    intent: Pick<StoredIntent, 'op' | 'bytes' | 'hash' | 'agent' | 'project' | 'operator' | 'not_after' | 'two_people'>,
   ): void {
-    const { op, bytes, hash, agent, project, operator, not_after } = intent;
-    this.#run(
-      `INSERT INTO intents (op, bytes, hash, agent, project, operator, not_after) VALUES (?, ?, ?, ?, ?, ?, ?)
+    const { op, bytes, hash, agent, project, operator, not_after, two_people } = intent;
+    this.run(
+      `INSERT INTO intents (op, bytes, hash, agent, project, operator, not_after, two_people)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET bytes = excluded.bytes, hash = excluded.hash, agent = excluded.agent,
-         project = excluded.project, operator = excluded.operator, not_after = excluded.not_after`,
+         project = excluded.project, operator = excluded.operator, not_after = excluded.not_after,
+         two_people = excluded.two_people`,
       op,
       bytes,
       hash,
@@ -162,39 +139,57 @@ export class SignerLedger {
       project,
       operator,
       not_after,
+      two_people,
     );
   }
 
   setTries(op: string, tries: number): void {
-    this.#run('UPDATE intents SET tries = ? WHERE op = ?', tries, op);
+    this.run('UPDATE intents SET tries = ? WHERE op = ?', tries, op);
   }
 
-  setProven(op: string, method: FactorKind, at: number, proof: string | null): void {
-    this.#run('UPDATE intents SET method = ?, proven_at = ?, proof = ? WHERE op = ?', method, at, proof, op);
+  /** From now on the operation can neither be proven nor signed. */
+  setVoid(op: string, code: Code): void {
+    this.run('UPDATE intents SET void = ? WHERE op = ?', code, op);
+  }
+
+  /** Whatever that operator asked for or approved and that has not ended by itself. */
+  voidAllOf(operator: string, code: Code, nowS: number): void {
+    const sql =
+      'UPDATE intents SET void = ? WHERE void IS NULL AND not_after >= ? AND (operator = ? OR second_operator = ?)';
+    this.run(sql, code, nowS, operator, operator);
+  }
+
+  setSecond(op: string, operator: string, method: FactorMethod, at: number): void {
+    const sql = 'UPDATE intents SET second_operator = ?, second_method = ?, second_at = ? WHERE op = ?';
+    this.run(sql, operator, method, at, op);
+  }
+
+  setProven(op: string, method: FactorMethod, at: number, proof: string | null): void {
+    this.run('UPDATE intents SET method = ?, proven_at = ?, proof = ? WHERE op = ?', method, at, proof, op);
   }
 
   /** The newest command of an operation, if one was signed. */
   lastCommand(op: string): { cn: string; cmd_sha256: string; at: number } | undefined {
     const sql = "SELECT cn, cmd_sha256, at FROM minted WHERE op = ? AND kind = 'reset' ORDER BY rowid DESC LIMIT 1";
-    return this.#all<{ cn: string; cmd_sha256: string; at: number }>(sql, op)[0];
+    return this.rows<{ cn: string; cmd_sha256: string; at: number }>(sql, op)[0];
   }
 
   commandCount(op: string): number {
     const sql = "SELECT count(*) AS count FROM minted WHERE op = ? AND kind = 'reset'";
-    return this.#all<{ count: number }>(sql, op)[0]?.count ?? 0;
+    return this.rows<{ count: number }>(sql, op)[0]?.count ?? 0;
   }
 
   nonceUsed(cn: string): boolean {
-    return this.#all('SELECT 1 FROM minted WHERE cn = ?', cn).length > 0;
+    return this.rows('SELECT 1 FROM minted WHERE cn = ?', cn).length > 0;
   }
 
   addCommand(cn: string, op: string, cmdSha256: string, at: number): void {
-    this.#run("INSERT INTO minted VALUES (?, ?, 'reset', ?, ?)", cn, op, cmdSha256, at);
+    this.run("INSERT INTO minted VALUES (?, ?, 'reset', ?, ?)", cn, op, cmdSha256, at);
   }
 
   /** Appends to the chain; part of the caller's transaction. */
   audit({ at, kind, op, operator, data }: AuditEntry): void {
-    const last = this.#all<AuditRow>('SELECT * FROM audit ORDER BY n DESC LIMIT 1')[0];
+    const last = this.rows<AuditRow>('SELECT * FROM audit ORDER BY n DESC LIMIT 1')[0];
     const row = {
       n: (last?.n ?? 0) + 1,
       at,
@@ -204,7 +199,7 @@ export class SignerLedger {
       data: JSON.stringify(data ?? {}),
       prev: last?.hash ?? '',
     };
-    this.#run(
+    this.run(
       'INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
       row.n,
       row.at,
@@ -217,22 +212,31 @@ export class SignerLedger {
     );
   }
 
+  /** Rows of these kinds after a number, in order, so many at most. */
+  auditOf(kinds: readonly string[], after: number, count: number): AuditRow[] {
+    const places = kinds.map(() => '?').join(', ');
+    const sql = `SELECT * FROM audit WHERE kind IN (${places}) AND n > ? ORDER BY n LIMIT ?`;
+    return this.rows<AuditRow>(sql, ...kinds, after, count);
+  }
+
   auditRows(): AuditRow[] {
-    return this.#all<AuditRow>('SELECT * FROM audit ORDER BY n');
+    return this.rows<AuditRow>('SELECT * FROM audit ORDER BY n');
   }
 
   #migrate(path: string): void {
-    const have = this.#all<{ user_version: number }>('PRAGMA user_version')[0]?.user_version ?? 0;
+    const have = this.rows<{ user_version: number }>('PRAGMA user_version')[0]?.user_version ?? 0;
     if (have > SCHEMA_VERSION) throw new Failure('DATABASE_NEWER', { file: path, have, known: SCHEMA_VERSION });
     if (have === SCHEMA_VERSION) return;
-    this.transaction(() => this.#db.exec(`${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}`));
+    const steps = MIGRATIONS.slice(have).join('\n');
+    this.transaction(() => this.#db.exec(`${steps} PRAGMA user_version = ${SCHEMA_VERSION}`));
   }
 
-  #all<T>(sql: string, ...values: SQLInputValue[]): T[] {
+  /** For the files beside this one, which own their tables. */
+  rows<T>(sql: string, ...values: SQLInputValue[]): T[] {
     return this.#db.prepare(sql).all(...values) as T[];
   }
 
-  #run(sql: string, ...values: SQLInputValue[]): number {
+  run(sql: string, ...values: SQLInputValue[]): number {
     return Number(this.#db.prepare(sql).run(...values).changes);
   }
 }

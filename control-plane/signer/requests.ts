@@ -2,11 +2,13 @@
 // password or hand out a key.
 
 import { z } from 'zod';
-import { keyProof } from '../../protocol/command.ts';
+import { factorMethods, keyProof } from '../../protocol/command.ts';
 import { GRACE_S_MAX, INTENT_TTL_S_MAX } from '../../protocol/limits.ts';
+import { operators } from '../../protocol/root.ts';
 import {
   accountName,
   agentId,
+  base64urlText,
   bytes32,
   compactToken,
   counter,
@@ -18,6 +20,8 @@ import {
   vncServerId,
   x25519Jwk,
 } from '../../protocol/schema.ts';
+import { mailAddress } from '../config/mail.ts';
+import { policySchema } from './factor-records.ts';
 
 /** Largest request or answer, in bytes of its line. */
 export const LINE_BYTES_MAX = 65_536;
@@ -27,14 +31,54 @@ const secretInput = z.discriminatedUnion('mode', [
   z.strictObject({ mode: z.literal('generated'), recipient_jwk: x25519Jwk }),
 ]);
 const sealedPair = z.strictObject({ account: z.optional(sealedSecret), vnc: z.optional(sealedSecret) });
-const method = z.enum(['totp', 'key']);
+const method = z.enum(factorMethods);
 const seconds = z.number().int().min(0);
+
+/** What `navigator.credentials` gives a page, as JSON (WebAuthn, section 5.1.8), with bounds. */
+const credential = {
+  id: base64urlText(1_368),
+  rawId: base64urlText(1_368),
+  type: z.literal('public-key'),
+  authenticatorAttachment: z.enum(['platform', 'cross-platform']).optional(),
+  clientExtensionResults: z.record(z.string().max(64), z.unknown()),
+};
+export const assertionResponse = z.strictObject({
+  ...credential,
+  response: z.strictObject({
+    clientDataJSON: base64urlText(1_368),
+    authenticatorData: base64urlText(684),
+    signature: base64urlText(96),
+    userHandle: z.optional(base64urlText(100)),
+  }),
+});
+export const attestationResponse = z.strictObject({
+  ...credential,
+  response: z.strictObject({
+    clientDataJSON: base64urlText(1_368),
+    attestationObject: base64urlText(16_384),
+    authenticatorData: z.optional(base64urlText(4_096)),
+    transports: z.array(z.string().max(32)).max(8).optional(),
+    publicKeyAlgorithm: z.number().int().optional(),
+    publicKey: z.optional(base64urlText(1_024)),
+  }),
+});
+
+export const recoveryCode = z.string().regex(/^[0-9a-hjkmnp-tv-z]{5}(-[0-9a-hjkmnp-tv-z]{5}){3}$/);
+const invitation = bytes32;
 
 export const proof = z.discriminatedUnion('method', [
   z.strictObject({ method: z.literal('totp'), code: z.string().regex(/^[0-9]{6}$/) }),
+  z.strictObject({ method: z.literal('email'), code: z.string().regex(/^[0-9]{8}$/) }),
+  z.strictObject({ method: z.literal('recovery'), code: recoveryCode }),
+  z.strictObject({ method: z.literal('passkey'), response: assertionResponse }),
   z.strictObject({ method: z.literal('key'), ...keyProof.shape }),
 ]);
 export type Proof = z.infer<typeof proof>;
+
+/** Options of a WebAuthn ceremony, made by its library and handed to the browser as they are. */
+const ceremony = z.strictObject({ options: z.record(z.string(), z.unknown()) });
+/** This operator, on exactly this intent. */
+const onIntent = { op: operationId, intent_hash: bytes32, operator: operatorName };
 
 /** Asked by the control plane, on `signer.sock`. */
 export const signerMethods = {
@@ -66,8 +110,48 @@ export const signerMethods = {
   },
   /** Checks a factor on exactly this intent and burns it. */
   'intent.prove': {
-    params: z.strictObject({ op: operationId, intent_hash: bytes32, operator: operatorName, proof }),
-    result: z.strictObject({ method, at: seconds }),
+    params: z.strictObject({ ...onIntent, proof }),
+    /** `complete`: nobody else has to prove it. */
+    result: z.strictObject({ method, at: seconds, complete: z.boolean() }),
+  },
+  /** The newest intent of an operation, and what this operator may prove it with. */
+  'intent.show': {
+    params: z.strictObject({ op: operationId, operator: operatorName }),
+    result: z.strictObject({
+      intent: z.string(),
+      intent_hash: bytes32,
+      not_after: seconds,
+      /** Whose proof is missing: that of the operator who asks, or that of a second person. */
+      awaits: z.enum(['first', 'second']).nullable(),
+      methods: z.array(method),
+    }),
+  },
+  /** Mails a code that proves this intent and nothing else. `vm_name` is for the letter alone. */
+  'factor.email': {
+    params: z.strictObject({ ...onIntent, vm_name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/) }),
+    result: z.strictObject({ sent_to: z.string(), expires_at: seconds }),
+  },
+  'factor.passkey': { params: z.strictObject(onIntent), result: ceremony },
+  /** For an operator who was invited on the host to register a passkey. */
+  'passkey.options': { params: z.strictObject({ operator: operatorName, invitation }), result: ceremony },
+  'passkey.register': {
+    params: z.strictObject({ operator: operatorName, invitation, response: attestationResponse }),
+    result: z.strictObject({ kid: bytes32 }),
+  },
+  /** Alarms after a row of the audit, oldest first. */
+  alarms: {
+    params: z.strictObject({ after: z.number().int().min(0) }),
+    result: z.strictObject({
+      alarms: z.array(
+        z.strictObject({
+          n: z.number().int(),
+          at: seconds,
+          kind: z.string(),
+          op: z.nullable(operationId),
+          operator: operatorName,
+        }),
+      ),
+    }),
   },
   /** What became of an operation's newest intent: lets a caller that crashed in between learn that it was proven. */
   'intent.status': {
@@ -75,6 +159,7 @@ export const signerMethods = {
     result: z.strictObject({
       intent_hash: z.nullable(bytes32),
       proven: z.nullable(z.strictObject({ method, at: seconds })),
+      complete: z.boolean(),
       locked: z.boolean(),
     }),
   },
@@ -104,12 +189,38 @@ export const signerMethods = {
 /** Asked on the host, on `admin.sock`. */
 export const adminMethods = {
   /**
-   * Registers a factor: with `key`, that public key (for automation); without, a new TOTP secret whose `otpauth:` address
-   * is answered this once. Throws `ALREADY_EXISTS` where the operator has that factor.
+   * Registers a factor: one that is named, or else a new TOTP secret whose `otpauth:` address is answered this once. An
+   * invitation lets the operator register a passkey; recovery codes replace those before. Throws `ALREADY_EXISTS` where the
+   * operator has that factor.
    */
   'operator.add': {
-    params: z.strictObject({ name: operatorName, key: z.optional(ed25519Jwk) }),
-    result: z.strictObject({ name: operatorName, totp_uri: z.string().nullable(), kid: z.nullable(bytes32) }),
+    params: z
+      .strictObject({
+        name: operatorName,
+        key: z.optional(ed25519Jwk),
+        email: z.string().max(254).regex(mailAddress).optional(),
+        passkey: z.literal(true).optional(),
+        recovery: z.literal(true).optional(),
+      })
+      .refine(({ name: _, ...ways }) => Object.values(ways).filter((way) => way !== undefined).length <= 1),
+    result: z.strictObject({
+      name: operatorName,
+      totp_uri: z.string().nullable(),
+      kid: z.nullable(bytes32),
+      passkey_invitation: z.nullable(invitation),
+      recovery_codes: z.array(recoveryCode),
+    }),
+  },
+  /** Replaces everything that an operator proves with. */
+  'operator.recover': {
+    params: z.strictObject({ name: operatorName }),
+    result: z.strictObject({ name: operatorName, totp_uri: z.string(), recovery_codes: z.array(recoveryCode) }),
+  },
+  'operator.keys': { params: z.strictObject({}), result: z.strictObject({ operators }) },
+  'policy.get': { params: z.strictObject({}), result: policySchema },
+  'policy.set': {
+    params: z.strictObject({ methods: z.array(method).min(1).optional(), second_person: z.boolean().optional() }),
+    result: policySchema,
   },
   'operator.list': {
     params: z.strictObject({}),
@@ -118,6 +229,8 @@ export const adminMethods = {
         z.strictObject({
           name: operatorName,
           factors: z.array(z.strictObject({ kind: method, kid: z.nullable(bytes32), added_at: seconds })),
+          /** How many are left. */
+          recovery_codes: z.number().int().min(0),
         }),
       ),
     }),

@@ -7,21 +7,42 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { Failure } from '../../protocol/failure.ts';
-import { type CommandParts, mintCancel, mintCommand } from './commands.ts';
-import { buildIntent, intentStatus, proveIntent } from './intents.ts';
-import { addOperator, listOperators, removeFactor } from './operators.ts';
-import { adminMethods, LINE_BYTES_MAX, requestLine, signerMethods } from './requests.ts';
+import { alarmsAfter } from './alarms.ts';
+import { AfterTurn, mailCode, passkeyOptions, registerPasskey, registrationOptions } from './challenges.ts';
+import { mintCancel, mintCommand } from './commands.ts';
+import { buildIntent, intentStatus, showIntent } from './intents.ts';
+import {
+  addOperator,
+  getPolicy,
+  listOperators,
+  operatorKeys,
+  recoverOperator,
+  removeFactor,
+  setPolicy,
+} from './operators.ts';
+import type { SignerParts } from './parts.ts';
+import { proveIntent } from './proofs.ts';
+import {
+  type AdminMethods,
+  adminMethods,
+  LINE_BYTES_MAX,
+  type Params,
+  type Result,
+  requestLine,
+  type SignerMethods,
+  signerMethods,
+} from './requests.ts';
 
 type Handler = (params: unknown) => Promise<unknown> | unknown;
 type Handlers = ReadonlyMap<string, Handler>;
 
-/** A connection that says nothing for this long is closed. */
-const IDLE_MS_MAX = 10_000;
+/** A connection that says nothing for this long is closed: longer than a letter takes. */
+const IDLE_MS_MAX = 15_000;
 
 export type SignerServer = Readonly<{ close(): Promise<void> }>;
 
 export async function serveSigner(
-  parts: CommandParts,
+  parts: SignerParts,
   sockets: Readonly<{ signer: string; admin: string }>,
   log: Logger,
 ): Promise<SignerServer> {
@@ -38,31 +59,46 @@ export async function serveSigner(
   };
 }
 
-function signerHandlers(parts: CommandParts): Handlers {
-  const { 'intent.build': build, 'intent.prove': prove, 'intent.status': status } = signerMethods;
-  const { 'command.mint': mint, 'cancel.mint': cancel } = signerMethods;
-  return new Map<string, Handler>([
-    ['intent.build', (params) => buildIntent(parts, read(build.params, params))],
-    ['intent.prove', (params) => proveIntent(parts, read(prove.params, params))],
-    ['intent.status', (params) => intentStatus(parts, read(status.params, params))],
-    ['command.mint', (params) => mintCommand(parts, read(mint.params, params))],
-    ['cancel.mint', (params) => mintCancel(parts, read(cancel.params, params))],
-  ]);
+type Table<M> = { [N in keyof M]: (params: Params<M, N>) => Answer<Result<M, N>> };
+type Answer<R> = R | Promise<R | AfterTurn<R>>;
+
+function signerHandlers(parts: SignerParts): Handlers {
+  return handlers<SignerMethods>(signerMethods, {
+    'intent.build': (params) => buildIntent(parts, params),
+    'intent.prove': (params) => proveIntent(parts, params),
+    'intent.show': (params) => showIntent(parts, params),
+    'intent.status': (params) => intentStatus(parts, params),
+    'factor.email': (params) => mailCode(parts, params),
+    'factor.passkey': (params) => passkeyOptions(parts, params),
+    'passkey.options': (params) => registrationOptions(parts, params),
+    'passkey.register': (params) => registerPasskey(parts, params),
+    'command.mint': (params) => mintCommand(parts, params),
+    'cancel.mint': (params) => mintCancel(parts, params),
+    alarms: (params) => alarmsAfter(parts, params),
+  });
 }
 
-function adminHandlers(parts: CommandParts): Handlers {
-  const { 'operator.add': add, 'operator.list': list, 'factor.remove': remove } = adminMethods;
-  return new Map<string, Handler>([
-    ['operator.add', (params) => addOperator(parts, read(add.params, params))],
-    [
-      'operator.list',
-      (params) => {
-        read(list.params, params);
-        return listOperators(parts);
-      },
-    ],
-    ['factor.remove', (params) => removeFactor(parts, read(remove.params, params))],
-  ]);
+function adminHandlers(parts: SignerParts): Handlers {
+  return handlers<AdminMethods>(adminMethods, {
+    'operator.add': (params) => addOperator(parts, params),
+    'operator.list': () => listOperators(parts),
+    'operator.recover': (params) => recoverOperator(parts, params),
+    'operator.keys': () => operatorKeys(parts),
+    'factor.remove': (params) => removeFactor(parts, params),
+    'policy.get': () => getPolicy(parts),
+    'policy.set': (params) => setPolicy(parts, params),
+  });
+}
+
+/** Nothing reaches a handler that its method's schema does not let through. */
+function handlers<M extends Record<string, { params: z.ZodType }>>(methods: M, table: Table<M>): Handlers {
+  const names = Object.keys(table) as (keyof M & string)[];
+  return new Map(
+    names.map((name) => {
+      const { params } = methods[name] as { params: z.ZodType };
+      return [name, (given: unknown) => table[name](read(params, given) as never)];
+    }),
+  );
 }
 
 /** The request's parameters, or `REQUEST_INVALID` naming the first field that is wrong. */
@@ -108,13 +144,15 @@ function converse(socket: Socket, handlers: Handlers, inTurn: InTurn, log: Logge
     for (let end = received.indexOf('\n'); end >= 0; end = received.indexOf('\n')) {
       const line = received.slice(0, end);
       received = received.slice(end + 1);
-      void inTurn(() => answer(line, handlers, log)).then((text) => socket.write(`${text}\n`));
+      void answer(line, { handlers, inTurn, log }).then((text) => socket.write(`${text}\n`));
     }
     if (received.length > LINE_BYTES_MAX) socket.destroy();
   });
 }
 
-async function answer(line: string, handlers: Handlers, log: Logger): Promise<string> {
+type Desk = Readonly<{ handlers: Handlers; inTurn: InTurn; log: Logger }>;
+
+async function answer(line: string, { handlers, inTurn, log }: Desk): Promise<string> {
   let id = 0;
   try {
     const request = requestLine.safeParse(parse(line));
@@ -122,7 +160,8 @@ async function answer(line: string, handlers: Handlers, log: Logger): Promise<st
     id = request.data.id;
     const handler = handlers.get(request.data.method);
     if (!handler) throw new Failure('NOT_FOUND', { method: request.data.method });
-    return JSON.stringify({ id, result: await handler(request.data.params) });
+    const said = await inTurn(() => handler(request.data.params));
+    return JSON.stringify({ id, result: said instanceof AfterTurn ? await said.work() : said });
   } catch (error) {
     const failure = error instanceof Failure ? error : new Failure('INTERNAL', {}, error);
     // A defect's own words may quote what it worked on: its kind and place are enough to find it.

@@ -32,6 +32,19 @@ export async function eventsAfter(db: Db, scope: EventScope, id: number): Promis
   return rows.map(({ data_json, ...row }) => ({ ...row, data: JSON.parse(data_json) as EventData }));
 }
 
+export async function newestOfType(db: Db, type: string): Promise<StoredEvent | null> {
+  const row = await db
+    .selectFrom('events')
+    .selectAll()
+    .where('type', '=', type)
+    .orderBy('id', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  if (!row) return null;
+  const { data_json, ...rest } = row;
+  return { ...rest, data: JSON.parse(data_json) as EventData };
+}
+
 export async function lastEventId(db: Db): Promise<number> {
   const row = await db.selectFrom('events').select('id').orderBy('id', 'desc').limit(1).executeTakeFirst();
   return row?.id ?? 0;

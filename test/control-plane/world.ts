@@ -24,6 +24,7 @@ import { AGENT_PATH, DOOR_LIMITS, type DoorLimits, openDoor } from '../../contro
 import { Gateway } from '../../control-plane/gateway/gateway.ts';
 import { adminClient, type SignerClient, signerClient } from '../../control-plane/signer/client.ts';
 import { SignerLedger } from '../../control-plane/signer/ledger.ts';
+import type { Letter } from '../../control-plane/signer/mailer.ts';
 import { serveSigner } from '../../control-plane/signer/server.ts';
 import { insertOperator } from '../../control-plane/store/operators.ts';
 import { Store } from '../../control-plane/store/store.ts';
@@ -50,6 +51,8 @@ export class World {
   readonly apiKey = `lk_${toBase64url(kernel(32))}`;
   /** Everything that was logged. */
   readonly logged: string[] = [];
+  /** Every letter that was sent. */
+  readonly letters: Letter[] = [];
   readonly #undo: (() => Promise<unknown> | unknown)[] = [];
   origin = '';
   /** What happens, once, while the signer is asked for that. */
@@ -147,7 +150,15 @@ export class World {
     mkdirSync(paths.signerFolder, { recursive: true });
     const ledger = SignerLedger.open(paths.signerDatabase);
     const authority = await Authority.open(paths, 'command');
-    const parts = { ledger, authority, randomBytes: kernel, nowS: () => Math.floor(this.now / 1000) };
+    const parts = {
+      ledger,
+      authority,
+      randomBytes: kernel,
+      nowS: () => Math.floor(this.now / 1000),
+      mailer: { send: async (letter: Letter) => void this.letters.push(letter) },
+      origin: () => this.origin.replace('127.0.0.1', 'localhost'),
+      log,
+    };
     const server = await serveSigner(parts, { signer: paths.signerSocket, admin: paths.adminSocket }, log);
     this.#signerDown = async () => {
       this.#signerDown = undefined;

@@ -6,9 +6,11 @@ import { Failure } from '../../../protocol/failure.ts';
 import {
   type IntentRequest,
   intentResponse,
+  intentView,
   type JoinTokenRequest,
   joinTokenCreated,
   joinTokenList,
+  mailedView,
   type OperationRequest,
   operationList,
   operationView,
@@ -56,6 +58,8 @@ export function connectApi(connection: Connection) {
     operation: (op: string, signal?: AbortSignal) => get(operationView, operationPath(op), signal),
     createOperation: (body: OperationRequest) => post(operationView, '/v1/operations', body),
     intent: (op: string, body: IntentRequest) => post(intentResponse, `${operationPath(op)}/intent`, body),
+    shownIntent: (op: string) => get(intentView, `${operationPath(op)}/intent`),
+    mailCode: (op: string) => post(mailedView, `${operationPath(op)}/factors/email`, {}),
     submit: (op: string, body: SubmitRequest) => post(operationView, `${operationPath(op)}/submit`, body),
     cancel: (op: string) => post(operationView, `${operationPath(op)}/cancel`, {}),
     collected: (op: string) =>

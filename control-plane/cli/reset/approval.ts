@@ -1,21 +1,21 @@
-// From a confirmed draft to an approved operation: secrets, intent, proof, submission. Nothing is proven that was not
-// compared, and a typed password is sealed here and leaves this process in no other form.
+// From a confirmed draft to an intent that may be proven: secrets, and the comparison with what was asked. A typed password is
+// sealed here and leaves this process in no other form.
 
-import { setTimeout as sleep } from 'node:timers/promises';
-import { codeOf, Failure } from '../../../protocol/failure.ts';
+import { Failure } from '../../../protocol/failure.ts';
 import type { SecretSource } from '../../../protocol/intent.ts';
-import { sha256Text, toBase64url } from '../../../protocol/keys.ts';
+import { sha256Text } from '../../../protocol/keys.ts';
 import { VNCAUTH_BYTES } from '../../../protocol/limits.ts';
 import { assertPassword, passwordFault, vncAuthFault } from '../../../protocol/password.ts';
 import { type Slot, sealSecret } from '../../../protocol/seal.ts';
 import type { Secret } from '../../../protocol/secret.ts';
 import type { Ready } from '../../../protocol/session.ts';
-import type { IntentRequest, OperationView, SubmitRequest } from '../../api/schemas.ts';
+import type { IntentRequest, OperationView } from '../../api/schemas.ts';
 import type { Client } from '../client/client.ts';
 import { createRecipient } from '../client/recipients.ts';
-import { type Asked, type CheckedIntent, checkIntent } from './intent-check.ts';
+import { type Asked, checkIntent } from './intent-check.ts';
+import { proveAndSubmit } from './proof.ts';
 import { type Addressee, readReady } from './readiness.ts';
-import { isGenerated, isTyped, type Proof, type ResetObserver, type ResetRequest } from './request.ts';
+import { isGenerated, isTyped, type ResetObserver, type ResetRequest } from './request.ts';
 
 type SecretInput = NonNullable<IntentRequest['account']>['secret'];
 type Prepared = Readonly<{ input: SecretInput; source: SecretSource }>;
@@ -30,10 +30,6 @@ export type Draft = Readonly<{
   project: string;
   operator: string;
 }>;
-
-/** How long a lost answer to a submission is looked for before the submission counts as failed. */
-const LOST_ANSWER_TRIES = 12;
-const LOST_ANSWER_PAUSE_MS = 2_500;
 
 /** The approved operation. Throws `AUTHZ_INVALID`, `READY_EXPIRED`, `PASSWORD_POLICY`, and what the server refuses. */
 export async function approve(client: Client, draft: Draft, observer: ResetObserver): Promise<OperationView> {
@@ -62,8 +58,10 @@ export async function approve(client: Client, draft: Draft, observer: ResetObser
   const checked = await checkIntent(response, asked);
   const { operation } = draft;
   observer.onEvent({ event: 'intent', operation, intentHash: checked.hash, notAfterS: checked.notAfterS });
-  const approved = await proveAndSubmit(client, draft, { observer, checked, methods: response.methods });
-  observer.onEvent({ event: 'approved', operation: approved });
+  const { methods } = response;
+  const proven = { operation, operator: draft.operator, op: addressee.op };
+  const approved = await proveAndSubmit(client, proven, { observer, checked, methods });
+  observer.onEvent({ event: approved.awaits_second ? 'proven' : 'approved', operation: approved });
   return approved;
 }
 
@@ -137,50 +135,4 @@ async function prepareSlots(
 function demandReady(ready: Ready | null): Ready {
   if (!ready) throw new Failure('READY_EXPIRED');
   return ready;
-}
-
-type Submission = Readonly<{
-  observer: ResetObserver;
-  checked: CheckedIntent;
-  methods: ('totp' | 'key')[];
-}>;
-
-/** Wrong codes allowed before the signer locks the operation: it counts itself, this only ends the loop. */
-const ATTEMPTS_MAX = 5;
-
-async function proveAndSubmit(client: Client, draft: Draft, submission: Submission): Promise<OperationView> {
-  const { observer, checked, methods } = submission;
-  if (methods.length === 0) throw new Failure('FACTOR_UNKNOWN', { operator: draft.operator });
-  for (let attempt = 1; ; attempt += 1) {
-    const proof = await observer.prove({ operation: draft.operation, intentHash: checked.hash, methods, attempt });
-    if (!methods.includes(proof.method)) throw new Failure('FACTOR_UNKNOWN', { method: proof.method });
-    try {
-      return await submit(client, draft.addressee.op, await proofBody(proof, checked));
-    } catch (error) {
-      const again = codeOf(error) === 'FACTOR_REFUSED' && observer.retryProof && attempt < ATTEMPTS_MAX;
-      if (!again) throw error;
-    }
-  }
-}
-
-async function proofBody(proof: Proof, { hashBytes }: CheckedIntent): Promise<SubmitRequest> {
-  if (proof.method === 'totp') return { method: 'totp', code: proof.code };
-  const signature = await crypto.subtle.sign('Ed25519', proof.key.privateKey, Uint8Array.from(hashBytes));
-  return { method: 'key', kid: proof.key.kid, sig: toBase64url(new Uint8Array(signature)) };
-}
-
-/** A lost answer does not mean a lost submission: whether it arrived is looked up, and it is never sent twice. */
-async function submit(client: Client, op: string, body: SubmitRequest): Promise<OperationView> {
-  try {
-    return await client.api.submit(op, body);
-  } catch (error) {
-    if (codeOf(error) !== 'SERVER_UNREACHABLE') throw error;
-    for (let tries = 0; tries < LOST_ANSWER_TRIES; tries += 1) {
-      await sleep(LOST_ANSWER_PAUSE_MS);
-      const view = await client.api.operation(op).catch(() => undefined);
-      if (view?.approved) return view;
-      if (view?.ended) break;
-    }
-    throw error;
-  }
 }

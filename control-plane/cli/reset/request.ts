@@ -43,7 +43,8 @@ export type ResetSummary = Readonly<{
   warnings: readonly string[];
 }>;
 
-export type Proof = Readonly<{ method: 'totp'; code: string }> | Readonly<{ method: 'key'; key: SigningKey }>;
+export type CodeMethod = 'totp' | 'email' | 'recovery';
+export type Proof = Readonly<{ method: CodeMethod; code: string }> | Readonly<{ method: 'key'; key: SigningKey }>;
 
 export type ProofQuestion = Readonly<{
   operation: OperationView;
@@ -51,6 +52,8 @@ export type ProofQuestion = Readonly<{
   methods: IntentResponse['methods'];
   /** Counts from 1. */
   attempt: number;
+  /** Has a code mailed for exactly this intent; says to where. */
+  mail(): Promise<string>;
 }>;
 
 export type ResetEvent =
@@ -59,6 +62,8 @@ export type ResetEvent =
   | Readonly<{ event: 'waiting'; operation: OperationView; online: boolean; reason: string | null }>
   | Readonly<{ event: 'intent'; operation: OperationView; intentHash: string; notAfterS: number }>
   | Readonly<{ event: 'approved'; operation: OperationView }>
+  /** Proven here, and waiting for the proof of somebody else. */
+  | Readonly<{ event: 'proven'; operation: OperationView }>
   | Readonly<{ event: 'progress'; operation: OperationView }>
   | Readonly<{ event: 'unreachable'; code: Code }>
   | Readonly<{ event: 'reachable' }>;

@@ -278,7 +278,10 @@ describe('a submission', () => {
     const { intent_hash } = await world.intent(one);
     await world.intent(two);
     const crossed = await submit(two.op, await world.keyProof(intent_hash));
-    expect([crossed.status, crossed.body['code']]).toEqual([403, 'FACTOR_REFUSED']);
+    expect([crossed.status, crossed.body['code']]).toEqual([403, 'AUTHZ_INVALID']);
+    expect(await world.operation(two.op)).toMatchObject({ state: 'REFUSED', code: 'AUTHZ_INVALID' });
+    const late = await submit(two.op, await world.keyProof(intent_hash));
+    expect([late.status, late.body['code']]).toEqual([403, 'AUTHZ_INVALID']);
   });
 
   test('with a method that is not offered is refused', async () => {

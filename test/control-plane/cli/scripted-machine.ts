@@ -151,6 +151,7 @@ export function operationOf(
     ended: false,
     approved: false,
     approved_at: null,
+    awaits_second: false,
     code: null,
     sentence: null,
     hint: null,

@@ -24,7 +24,7 @@ describe('progress', () => {
     const steps: Step[] = [
       { t: 'ready', ready: { token: 'r', at: T0 }, seen },
       { t: 'unready' },
-      { t: 'approved', method: 'key' },
+      { t: 'approved', method: 'key', operator: 'ada' },
       { t: 'sent', command: { token: 'c', sha256: 's', cn: 'n', expS: 1, sentAt: T0 } },
       { t: 'end', state: 'EXPIRED', code: 'EXPIRED' },
       { t: 'end', state: 'CANCELLED', code: 'CANCELLED' },
@@ -60,7 +60,9 @@ describe('progress', () => {
   });
 
   test('an approval cannot be given twice, nor an intent changed under it', () => {
-    expect(refusal(() => progress(approvedOf(), { t: 'approved', method: 'key' }, T0))).toBe('STATE_CONFLICT');
+    expect(refusal(() => progress(approvedOf(), { t: 'approved', method: 'key', operator: 'ada' }, T0))).toBe(
+      'STATE_CONFLICT',
+    );
     const intent = { bytes: 'e30', hash: 'h', notAfterS: 1, sealed: null, sealedFor: null };
     expect(refusal(() => progress(approvedOf(), { t: 'intent', intent, operator: 'eve' }, T0))).toBe('STATE_CONFLICT');
   });

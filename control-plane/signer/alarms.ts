@@ -1,0 +1,48 @@
+// What somebody should hear of: written into the audit with the decision itself, mailed to the operator concerned where there
+// is an address, and asked for by the control plane, which puts it into its history. A letter that fails stops nothing.
+
+import type { Failure } from '../../protocol/failure.ts';
+import { factorsOf } from './factor-records.ts';
+import type { AuditEntry } from './ledger.ts';
+import type { SignerParts } from './parts.ts';
+import type { Params, Result, SignerMethods } from './requests.ts';
+
+const letters = {
+  'factor.reused':
+    'A code of your authenticator was used a second time. If that was not you, somebody has seen your codes.',
+  'factor.locked':
+    'Too many wrong codes in a row were entered in your name. You can approve nothing until you were recovered.',
+  'recovery.used': 'One of your recovery codes was used. If that was not you, have yourself recovered at once.',
+  'operator.recovered': 'All your verification methods were replaced on the host of the control plane.',
+} as const;
+export type AlarmKind = keyof typeof letters;
+const kinds = Object.keys(letters) as AlarmKind[];
+
+/** Alarms that one question brings. */
+const ALARMS_MAX = 100;
+
+export type Alarm = AuditEntry & Readonly<{ kind: AlarmKind; operator: string }>;
+
+/** Part of the caller's transaction. The returned function writes the letter, once the transaction is done. */
+export function raise({ ledger, mailer, log }: SignerParts, alarm: Alarm): () => void {
+  const { kind, operator, op } = alarm;
+  ledger.audit(alarm);
+  log.warn({ alarm: kind, operator, op: op ?? null }, 'alarm');
+  // Read now: a recovery takes the address away.
+  const to = factorsOf(ledger, operator).find((factor) => factor.kind === 'email')?.material;
+  return () => {
+    if (!mailer || to === undefined) return;
+    const text = `${letters[kind]}\n\nOperator: ${operator}\n${op === undefined ? '' : `Operation: ${op}\n`}`;
+    mailer.send({ to, subject: `Latchkey: a warning for ${operator}`, text }).catch((error: Failure) => {
+      log.error({ code: error.code, details: error.details, alarm: kind }, 'the letter could not be sent');
+    });
+  };
+}
+
+export function alarmsAfter(
+  { ledger }: SignerParts,
+  { after }: Params<SignerMethods, 'alarms'>,
+): Result<SignerMethods, 'alarms'> {
+  const rows = ledger.auditOf(kinds, after, ALARMS_MAX);
+  return { alarms: rows.map(({ n, at, kind, op, operator }) => ({ n, at, kind, op, operator: operator ?? '' })) };
+}

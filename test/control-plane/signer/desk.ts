@@ -1,0 +1,195 @@
+// A signer on its own sockets over a temporary folder, with a clock that the test moves, and whoever asks it: the control plane
+// and the host.
+
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { TOTP, Secret as TotpSecret } from 'otpauth';
+import { pino } from 'pino';
+import { Authority } from '../../../control-plane/config/authority.ts';
+import { openInstallation } from '../../../control-plane/config/installation.ts';
+import { pathsIn } from '../../../control-plane/config/paths.ts';
+import { adminClient, signerClient } from '../../../control-plane/signer/client.ts';
+import { SignerLedger } from '../../../control-plane/signer/ledger.ts';
+import type { Letter, Mailer } from '../../../control-plane/signer/mailer.ts';
+import type { Proof } from '../../../control-plane/signer/requests.ts';
+import { serveSigner } from '../../../control-plane/signer/server.ts';
+import { codeOf } from '../../../protocol/failure.ts';
+import {
+  fromBase64url,
+  type SigningKey,
+  sealingKeyFromSeed,
+  signingKeyFromSeed,
+  toBase64url,
+} from '../../../protocol/keys.ts';
+import { READY_TTL_S } from '../../../protocol/limits.ts';
+import type { RootPayload } from '../../../protocol/root.ts';
+import { newId } from '../../../protocol/schema.ts';
+import { signToken } from '../../../protocol/token.ts';
+import { SoftwarePasskey } from '../../protocol/software-passkey.ts';
+
+export const kernel = (count: number) => Uint8Array.from(randomBytes(count));
+export const AGENT = newId('agt', kernel);
+export const PLACE = { origin: 'https://console.example', rpId: 'console.example' };
+
+export type Built = Readonly<{ op: string; intent: string; intent_hash: string; methods: readonly string[] }>;
+
+/** The code of a refusal, or `null` where there was none. */
+export const refusal = async (asked: Promise<unknown>): Promise<string | null> =>
+  asked.then(
+    () => null,
+    (error: unknown) => codeOf(error) ?? String(error),
+  );
+
+export class Desk {
+  readonly data = mkdtempSync(join(tmpdir(), 'latchkey-desk-'));
+  readonly ek: SigningKey;
+  readonly letters: Letter[] = [];
+  readonly logged: string[] = [];
+  nowMs = Date.now();
+  origin: string | null = PLACE.origin;
+  /** Put in the root's place, where a test says so. */
+  root: RootPayload | undefined;
+  mailer: Mailer | null = { send: async (letter) => void this.letters.push(letter) };
+  #ledger: SignerLedger | undefined;
+  #close: (() => Promise<void>) | undefined;
+
+  private constructor(ek: SigningKey) {
+    this.ek = ek;
+  }
+
+  static async open(): Promise<Desk> {
+    const desk = new Desk(await signingKeyFromSeed(kernel(32)));
+    await openInstallation(pathsIn(desk.data), { randomBytes: kernel, nowMs: () => desk.nowMs });
+    await desk.start();
+    return desk;
+  }
+
+  async start(): Promise<void> {
+    const paths = pathsIn(this.data);
+    const ledger = SignerLedger.open(paths.signerDatabase);
+    const authority = await Authority.open(paths, 'command');
+    const log = pino({ level: 'trace' }, { write: (line: string) => void this.logged.push(line) });
+    const parts = {
+      ledger,
+      authority: {
+        current: async () => {
+          const inForce = await authority.current();
+          return this.root ? { ...inForce, root: this.root } : inForce;
+        },
+      },
+      randomBytes: kernel,
+      nowS: () => Math.floor(this.nowMs / 1000),
+      mailer: { send: (letter: Letter) => (this.mailer as Mailer).send(letter) },
+      origin: () => this.origin,
+      log,
+    };
+    const sockets = { signer: paths.signerSocket, admin: paths.adminSocket };
+    const server = await serveSigner({ ...parts, ...(this.mailer ? {} : { mailer: null }) }, sockets, log);
+    this.#ledger = ledger;
+    this.#close = async () => {
+      await server.close();
+      ledger.close();
+    };
+  }
+
+  async stop(): Promise<void> {
+    await this.#close?.();
+  }
+
+  async end(): Promise<void> {
+    await this.stop();
+    rmSync(this.data, { recursive: true });
+  }
+
+  get ledger(): SignerLedger {
+    return this.#ledger as SignerLedger;
+  }
+
+  get ask() {
+    return signerClient(pathsIn(this.data).signerSocket);
+  }
+
+  get admin() {
+    return adminClient(pathsIn(this.data).adminSocket);
+  }
+
+  audit(kind: string): Record<string, unknown>[] {
+    const rows = this.ledger.auditRows().filter((row) => row.kind === kind);
+    return rows.map(({ operator, op, data }) => ({ operator, op, ...JSON.parse(data) }));
+  }
+
+  async build(operator = 'ada', op = newId('op', kernel)): Promise<Built> {
+    const { jwk } = await sealingKeyFromSeed(kernel(32));
+    const account = { name: 'ops', uid: 0, unlock: false, secret: { mode: 'generated' as const, recipient_jwk: jwk } };
+    const asked = { op, project: 'default', agent: AGENT, operator, account, grace_s: 0, valid_s: 86_400 };
+    return { op, ...(await this.ask('intent.build', asked)) };
+  }
+
+  prove({ op, intent_hash }: Pick<Built, 'op' | 'intent_hash'>, proof: Proof, operator = 'ada') {
+    return this.ask('intent.prove', { op, intent_hash, operator, proof });
+  }
+
+  /** An authenticator of that operator: its code at a time. */
+  async totp(operator = 'ada'): Promise<(ms?: number) => Proof> {
+    const { totp_uri } = await this.admin('operator.add', { name: operator });
+    const secret = TotpSecret.fromBase32(new URL(totp_uri ?? '').searchParams.get('secret') ?? '');
+    return (ms = this.nowMs) => ({ method: 'totp', code: new TOTP({ secret }).generate({ timestamp: ms }) });
+  }
+
+  async key(operator = 'ada'): Promise<(hash: string) => Promise<Proof>> {
+    const key = await signingKeyFromSeed(kernel(32));
+    await this.admin('operator.add', { name: operator, key: key.jwk });
+    return async (hash) => {
+      const sig = await crypto.subtle.sign('Ed25519', key.privateKey, Uint8Array.from(fromBase64url(hash)));
+      return { method: 'key', kid: key.kid, sig: toBase64url(new Uint8Array(sig)) };
+    };
+  }
+
+  async passkey(operator = 'ada'): Promise<SoftwarePasskey> {
+    const { passkey_invitation: invitation } = await this.admin('operator.add', { name: operator, passkey: true });
+    const passkey = new SoftwarePasskey(PLACE);
+    const asked = { operator, invitation: invitation ?? '' };
+    const { options } = await this.ask('passkey.options', asked);
+    const response = passkey.register(String(options['challenge']));
+    await this.ask('passkey.register', { ...asked, response });
+    return passkey;
+  }
+
+  /** The code in the newest letter. */
+  mailed(): Proof {
+    const code = /^ {4}([0-9]{8})$/m.exec(this.letters.at(-1)?.text ?? '')?.[1];
+    return { method: 'email', code: code ?? 'no letter' };
+  }
+
+  mail({ op, intent_hash }: Built, operator = 'ada') {
+    return this.ask('factor.email', { op, intent_hash, operator, vm_name: 'web-1' });
+  }
+
+  async mint({ op, intent_hash }: Built) {
+    const seal = await sealingKeyFromSeed(kernel(32));
+    const ready = {
+      v: 1,
+      op,
+      agent: AGENT,
+      cn: toBase64url(kernel(32)),
+      seal: seal.jwk,
+      ttl: READY_TTL_S,
+      boot: crypto.randomUUID(),
+      account: null,
+      account_code: null,
+      vnc: [],
+      warnings: [],
+    };
+    const token = await signToken('lk-ready+jws', ready, this.ek);
+    return this.ask('command.mint', {
+      op,
+      intent_hash,
+      ek: this.ek.jwk,
+      ready: token,
+      sealed: null,
+      previous: 'never_sent',
+    });
+  }
+}
