@@ -7,7 +7,7 @@ import { adminClient } from '../signer/client.ts';
 import { type CommonOptions, onHost, onServer, withConnection, withJson } from './action.ts';
 import { seconds } from './commands-reset.ts';
 import { dataFolder } from './connection.ts';
-import { addOperator, type OperatorOptions } from './operator.ts';
+import { addOperator, type OperatorOptions, recoverOperator } from './operator.ts';
 import { UsageError } from './prompts.ts';
 import { exportTrust, type TrustOptions } from './trust.ts';
 import { fields, table, writeJson, writeLine } from './view/text.ts';
@@ -82,12 +82,21 @@ function registerOperator(operator: Command): void {
     .argument('<name>')
     .option('--totp', 'an authenticator app (the default)')
     .option('--key <file>', 'an Ed25519 key for automation: a JWK, of which the public half is registered')
-    .option('--generate-key <file>', 'make such a key, written to this file with mode 0600');
+    .option('--generate-key <file>', 'make such a key, written to this file with mode 0600')
+    .option('--email <address>', 'codes by mail to this address')
+    .option('--recovery-codes', 'codes for when everything else is lost, each for one use; those before are void');
   onServer<OperatorOptions>(add, (client, options, [name = '']) => {
-    const ways = [options.totp, options.key, options.generateKey].filter((way) => way !== undefined);
-    if (ways.length > 1) throw new UsageError('--totp, --key and --generate-key exclude each other');
+    const { totp, key, generateKey, email, recoveryCodes } = options;
+    const ways = [totp, key, generateKey, email, recoveryCodes].filter((way) => way !== undefined);
+    if (ways.length > 1)
+      throw new UsageError('--totp, --key, --generate-key, --email and --recovery-codes exclude each other');
     return addOperator(client, name, options);
   });
+
+  const recover = withJson(operator.command('recover'))
+    .description('replace all verification methods of an operator who has lost them; recorded and alarmed')
+    .argument('<name>');
+  onHost<Readonly<{ json?: boolean }>>(recover, (options, [name = '']) => recoverOperator(name, options));
 
   const list = withJson(operator.command('list')).description('operators and their verification methods');
   onHost<Readonly<{ json?: boolean }>>(list, async ({ json }) => {

@@ -9,6 +9,7 @@ import { signingKeyFromSeed, thumbprint, toBase64url } from '../../protocol/keys
 import { type Ed25519Jwk, ed25519Jwk, operatorName } from '../../protocol/schema.ts';
 import { pathsIn } from '../config/paths.ts';
 import { adminClient } from '../signer/client.ts';
+import type { AdminMethods, Params } from '../signer/requests.ts';
 import type { CommonOptions } from './action.ts';
 import type { Client } from './client/client.ts';
 import { readConfigured } from './client/private-files.ts';
@@ -16,28 +17,49 @@ import { dataFolder } from './connection.ts';
 import { UsageError } from './prompts.ts';
 import { writeJson, writeLine } from './view/text.ts';
 
-export type OperatorOptions = CommonOptions & Readonly<{ totp?: boolean; key?: string; generateKey?: string }>;
+export type OperatorOptions = CommonOptions &
+  Readonly<{ totp?: boolean; key?: string; generateKey?: string; email?: string; recoveryCodes?: boolean }>;
 
-type Added = Readonly<{ totpUri: string | null; kid: string | null; apiKey: string | null }>;
+type Added = Readonly<{ totpUri: string | null; kid: string | null; codes: readonly string[]; apiKey: string | null }>;
+type Factor = Params<AdminMethods, 'operator.add'>;
 
 export async function addOperator({ api }: Client, name: string, options: OperatorOptions): Promise<void> {
   if (!z.safeParse(operatorName, name).success) throw new UsageError('NAME is lower-case letters, digits, . _ -');
   // Asked first: a control plane that is away must not leave a factor without an API key.
   await api.whoami();
-  const key = await keyOf(options);
-  const factor = await addFactor(name, key).catch(async (error) => {
+  const factor = await addFactor(await factorOf(name, options)).catch(async (error) => {
     if (options.generateKey !== undefined) await rm(options.generateKey, { force: true });
     throw error;
   });
   const apiKey = await createApiKey(() => api.createOperator(name));
   if (factor === null && apiKey === null) throw new Failure('ALREADY_EXISTS', { operator: name });
-  print(name, { totpUri: factor?.totp_uri ?? null, kid: factor?.kid ?? null, apiKey }, options);
+  const { totp_uri: totpUri = null, kid = null, recovery_codes: codes = [] } = factor ?? {};
+  print(name, { totpUri, kid, codes, apiKey }, options);
 }
 
-async function addFactor(name: string, key: Ed25519Jwk | undefined) {
+/** Replaces all that the operator proves with: for one who has lost it, by whoever may use this host. */
+export async function recoverOperator(name: string, { json }: Readonly<{ json?: boolean }>): Promise<void> {
+  const { totp_uri: totpUri, recovery_codes: codes } = await adminClient(pathsIn(dataFolder()).adminSocket)(
+    'operator.recover',
+    { name },
+  );
+  if (json) return writeJson({ event: 'recovered', name, totpUri, recoveryCodes: codes });
+  writeLine(`Everything that ${name} proved with is gone. This was recorded, and told to the address that was known.`);
+  showFactor(name, { totpUri, kid: null, codes });
+  writeLine('Shown this once.');
+}
+
+async function factorOf(name: string, options: OperatorOptions): Promise<Factor> {
+  if (options.email !== undefined) return { name, email: options.email };
+  if (options.recoveryCodes) return { name, recovery: true };
+  const key = await keyOf(options);
+  return { name, ...(key ? { key } : {}) };
+}
+
+async function addFactor(factor: Factor) {
   const admin = adminClient(pathsIn(dataFolder()).adminSocket);
   try {
-    return await admin('operator.add', { name, ...(key ? { key } : {}) });
+    return await admin('operator.add', factor);
   } catch (error) {
     // An earlier run may have stopped half-way: the API key may still be missing.
     if (codeOf(error) === 'ALREADY_EXISTS') return null;
@@ -89,20 +111,31 @@ async function makeKeyFile(path: string): Promise<Ed25519Jwk> {
   return jwk;
 }
 
-function print(name: string, { totpUri, kid, apiKey }: Added, { json, generateKey }: OperatorOptions): void {
+function print(
+  name: string,
+  { totpUri, kid, codes, apiKey }: Added,
+  { json, generateKey, email }: OperatorOptions,
+): void {
   if (json) {
-    writeJson({ event: 'operator', name, totpUri, kid, keyFile: generateKey ?? null, apiKey });
+    writeJson({ event: 'operator', name, totpUri, kid, keyFile: generateKey ?? null, recoveryCodes: codes, apiKey });
     return;
   }
-  if (totpUri !== null) {
-    writeLine(`Enter this into the authenticator of ${name}:`);
-    writeLine(`  ${totpUri}`);
-  }
-  if (kid !== null) writeLine(`Registered the key ${kid}${generateKey ? `, written to ${generateKey}` : ''}.`);
+  showFactor(name, { totpUri, kid, codes }, generateKey);
+  if (email !== undefined) writeLine(`Codes for ${name} go to ${email}.`);
   if (apiKey === null) writeLine(`${name} keeps the API key that they have.`);
   else {
     writeLine(`API key of ${name}:`);
     writeLine(`  ${apiKey}`);
   }
-  if (totpUri !== null || apiKey !== null) writeLine('Shown this once.');
+  if (totpUri !== null || codes.length > 0 || apiKey !== null) writeLine('Shown this once.');
+}
+
+function showFactor(name: string, { totpUri, kid, codes }: Omit<Added, 'apiKey'>, keyFile?: string): void {
+  if (totpUri !== null) {
+    writeLine(`Enter this into the authenticator of ${name}:`);
+    writeLine(`  ${totpUri}`);
+  }
+  if (kid !== null) writeLine(`Registered the key ${kid}${keyFile ? `, written to ${keyFile}` : ''}.`);
+  if (codes.length > 0) writeLine(`Recovery codes of ${name}, each for one use:`);
+  for (const code of codes) writeLine(`  ${code}`);
 }

@@ -1,0 +1,44 @@
+// Operators' verification methods on the control plane's host: added, listed, and replaced when they are lost.
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { run, ServeProgram } from '../program.ts';
+
+const program = new ServeProgram();
+beforeAll(() => program.start());
+afterAll(() => program.remove());
+
+const latchkey = (...argv: string[]) => run(argv, { LATCHKEY_DATA: program.data });
+async function json(...argv: string[]): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await latchkey(...argv, '--json');
+  expect([code, stderr]).toEqual([0, '']);
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+test('an operator who has lost everything is recovered on the host: new methods, and none of the old', async () => {
+  const first = await json('operator', 'add', 'alice');
+  const { recoveryCodes } = await json('operator', 'add', 'alice', '--recovery-codes');
+  expect(recoveryCodes).toEqual(expect.arrayContaining([expect.stringMatching(/^[0-9a-z]{5}(-[0-9a-z]{5}){3}$/)]));
+  const recovered = await json('operator', 'recover', 'alice');
+  expect(recovered['totpUri']).toMatch(/^otpauth:\/\/totp\//);
+  expect(recovered['totpUri']).not.toBe(first['totpUri']);
+  const codes = recovered['recoveryCodes'] as string[];
+  expect(codes.length).toBeGreaterThan(0);
+  expect(codes.filter((code) => (recoveryCodes as string[]).includes(code))).toEqual([]);
+  const listed = await json('operator', 'list');
+  expect(listed).toMatchObject({ name: 'alice', recovery_codes: codes.length });
+  expect((listed['factors'] as { kind: string }[]).map(({ kind }) => kind)).toEqual(['totp']);
+});
+
+test('what is shown once is shown in words, too', async () => {
+  const { stdout } = await latchkey('operator', 'add', 'bob', '--recovery-codes');
+  expect(stdout).toContain('Recovery codes of bob, each for one use:');
+  expect(stdout).toContain('Shown this once.');
+  expect((await latchkey('operator', 'recover', 'bob')).stdout).toContain('Everything that bob proved with is gone.');
+});
+
+test('nobody is recovered whom nobody knows, and methods exclude each other', async () => {
+  const { code, stderr } = await latchkey('operator', 'recover', 'nobody');
+  expect(code).toBe(3);
+  expect(stderr).toMatch(/^latchkey: [A-Z_]+ [^\n]+\n$/);
+  expect((await latchkey('operator', 'add', 'carol', '--totp', '--recovery-codes')).code).toBe(2);
+});
