@@ -9,6 +9,7 @@ import { parseCanonical } from '../../protocol/canonical.ts';
 import { fromBase64url } from '../../protocol/keys.ts';
 import type { WireCheck } from '../../protocol/preflight.ts';
 import { type RootPayload, type SignedRoot, signRoot } from '../../protocol/root.ts';
+import { demandSystemd } from '../lab/fixture.ts';
 import { type Guest, KERNEL_COMMAND_LINE } from '../lab/guest.ts';
 import { findVncService, VNC_PORT } from '../lab/services.ts';
 import { unavailable } from '../requirements.ts';
@@ -357,5 +358,29 @@ describe('a machine that is not enrolled', () => {
     } finally {
       await stranger.destroy();
     }
+  });
+});
+
+describe('a machine with systemd, under the product’s own units', () => {
+  it('is ok in every row, says which restrictions are in force, and which are not', async (context) => {
+    demandSystemd(context);
+    const machine = await scene.guest({ name: `managed-${process.pid}`, layout: 'systemd', vnc: false });
+    const run = (line: string) => machine.exec(['sh', '-c', line]);
+    const here = async () => JSON.parse((await run('/usr/bin/latchkey-agent doctor --json')).stdout) as Findings;
+    const outside = async () =>
+      JSON.parse((await scene.run(['vm', 'check', machine.name, '--json'])).stdout) as Findings;
+    const sandboxOf = ({ checks }: Findings) => checks.find((row) => row.name === 'sandbox')?.about;
+    await machine.exec(['chpasswd'], { input: `root:${drawPassword()}\n` });
+    for (const found of [await here(), await outside()]) {
+      expect(notOk(found)).toEqual([]);
+      expect(sandboxOf(found)).toBe('no_new_privs capabilities seccomp');
+    }
+    const dropIn = '/etc/systemd/system/latchkey-executor@.service.d/looser.conf';
+    await machine.writeFile(dropIn, '[Service]\nNoNewPrivileges=no\nCapabilityBoundingSet=~\n');
+    await run('systemctl daemon-reload');
+    const looser = await outside();
+    expect(notOk(looser)).toEqual(['sandbox SANDBOX_OFF']);
+    expect(sandboxOf(looser)).toBe('without no_new_privs capabilities');
+    expect(looser.can).toEqual({ account: true, vnc: true });
   });
 });
