@@ -14,8 +14,8 @@ import { busyVms, listVms } from '../store/vms.ts';
 import type { ApiParts } from './parts.ts';
 import { operatorOf } from './requests.ts';
 import { demandVm } from './routes-operations.ts';
+import { emptyRequest, vmList, vmParams, vmQuery, vmView } from './schemas.ts';
 import {
-  emptyRequest,
   joinTokenCreated,
   joinTokenList,
   joinTokenParams,
@@ -24,12 +24,8 @@ import {
   operatorCreated,
   operatorRequest,
   trustView,
-  vmList,
-  vmParams,
-  vmQuery,
-  vmView,
   whoamiView,
-} from './schemas.ts';
+} from './schemas-installation.ts';
 import { preflightView } from './schemas-preflight.ts';
 import { viewJoinToken, viewPreflight, viewVm } from './views.ts';
 

@@ -7,7 +7,6 @@ import { secretSource } from '../../protocol/intent.ts';
 import { states } from '../../protocol/lifecycle.ts';
 import { GRACE_S_MAX, INTENT_TTL_S_MAX } from '../../protocol/limits.ts';
 import { verified, vncStates } from '../../protocol/receipt.ts';
-import { signedRoot } from '../../protocol/root.ts';
 import {
   accountName,
   agentId,
@@ -28,7 +27,7 @@ import { facts, readyVnc } from '../../protocol/session.ts';
 import { attestationResponse, type Proof, proof } from '../signer/requests.ts';
 
 /** ISO 8601 in UTC. */
-const time = z.iso.datetime();
+export const time = z.iso.datetime();
 const code = z.string().regex(/^[A-Z][A-Z0-9_]{1,40}$/);
 const shortText = z.string().max(200);
 
@@ -37,7 +36,6 @@ export const vmName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/);
 /** A path's `{id|name}` of a machine. */
 export const vmParams = z.strictObject({ vm: z.string().min(1).max(80) });
 export const operationParams = z.strictObject({ op: operationId });
-export const joinTokenParams = z.strictObject({ id: z.string().regex(/^tok_[0-9a-hjkmnp-tv-z]{26}$/) });
 
 // Machines.
 
@@ -116,6 +114,18 @@ export const receiptView = z.strictObject({
 });
 export type ReceiptView = z.infer<typeof receiptView>;
 
+export const stateTime = z.strictObject({
+  state: z.enum(states),
+  /** How long it lasted; `null` where no clock saw both of its ends, as when a receipt had waited for a network. */
+  ms: z.number().int().min(0).nullable(),
+  /** Whose clock: the machine's monotonic one within one boot, the control plane's across boots and before them. */
+  measured_by: z.enum(['machine', 'control_plane']).nullable(),
+  /** The state that followed, and the receipt that brought it. */
+  to: z.enum(states),
+  n: z.number().int().min(1).nullable(),
+});
+export type StateTimeView = z.infer<typeof stateTime>;
+
 const sealedSecrets = z.strictObject({
   account: z.optional(sealedSecret),
   vnc: z.optional(sealedSecret),
@@ -174,6 +184,11 @@ export const operationView = z.strictObject({
   grace_s: z.number().int().min(0),
   grace_until: time.nullable(),
   receipts: z.array(receiptView),
+  /** Since when it is in this state, and for how long by now, by the control plane's clock: a receipt may have waited. */
+  state_since: time,
+  state_ms: z.number().int().min(0),
+  /** The states that it has left. */
+  times: z.array(stateTime),
   /** Generated secrets, sealed to the intent's recipient, until they are collected. */
   sealed: sealedSecrets.nullable(),
   collected: z.boolean(),
@@ -310,7 +325,7 @@ export const eventView = z.strictObject({
   vm: z.nullable(vmId),
   op: z.nullable(operationId),
   type: z.enum(eventTypes),
-  /** `operation.state`: `{from, state, code, n}`. Others: a few plain fields. */
+  /** `operation.state`: `{from, state, code, n, spent_ms, measured_by}`, the time being that in `from`. Others: a few plain fields. */
   data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
 });
 export type EventView = z.infer<typeof eventView>;
@@ -322,68 +337,6 @@ export type EventView = z.infer<typeof eventView>;
 export const eventQuery = z.strictObject({ last_event_id: z.coerce.number().int().min(0).optional() });
 
 // Join tokens, operators, and the rest.
-
-/** `POST /v1/join-tokens` */
-export const joinTokenRequest = z
-  .strictObject({
-    name: vmName.optional(),
-    /** Up to an hour for one machine, up to 30 days for several. */
-    ttl_s: z.number().int().min(1).max(2_592_000).optional(),
-    /** How many machines it may make: one, or a group that grows by itself. */
-    uses: z.number().int().min(1).max(10_000).optional(),
-    /** SMBIOS system UUID of the one instance that may use it. */
-    instance: z.guid().optional(),
-  })
-  .nullish();
-export type JoinTokenRequest = z.infer<typeof joinTokenRequest>;
-
-export const joinTokenCreated = z.strictObject({
-  id: z.string(),
-  /** Shown once, stored as its hash. */
-  token: z.string().regex(/^lkj_[A-Za-z0-9_-]{43}$/),
-  name: vmName.nullable(),
-  expires_at: time,
-});
-export type JoinTokenCreated = z.infer<typeof joinTokenCreated>;
-
-export const joinTokenView = z.strictObject({
-  id: z.string(),
-  name: vmName.nullable(),
-  created_at: time,
-  expires_at: time,
-  state: z.enum(['live', 'used', 'expired', 'revoked']),
-  uses: z.number().int(),
-  uses_max: z.number().int(),
-  /** Whether only one instance may use it. */
-  bound: z.boolean(),
-  /** The last use, and the machine that it made. */
-  used_at: time.nullable(),
-  vm: z.nullable(vmId),
-});
-export type JoinTokenView = z.infer<typeof joinTokenView>;
-export const joinTokenList = z.strictObject({ items: z.array(joinTokenView) });
-export type JoinTokenList = z.infer<typeof joinTokenList>;
-
-/** `POST /v1/operators`: a new API key. Its factor is registered on the host, with the signer. */
-export const operatorRequest = z.strictObject({ name: operatorName });
-export const operatorCreated = z.strictObject({
-  name: operatorName,
-  /** Shown once, stored as its hash. */
-  api_key: z.string().regex(/^lk_[A-Za-z0-9_-]{43}$/),
-});
-export type OperatorCreated = z.infer<typeof operatorCreated>;
-
-/** `GET /v1/trust`: what `trust.json` in a guest is made of. */
-export const trustView = z.strictObject({
-  v: z.literal(1),
-  url: z.array(z.string()),
-  ca_pem: z.string(),
-  root: signedRoot,
-});
-export type TrustView = z.infer<typeof trustView>;
-
-export const whoamiView = z.strictObject({ operator: operatorName, project: projectName, iss: z.string() });
-export type WhoamiView = z.infer<typeof whoamiView>;
 
 export const healthView = z.strictObject({ status: z.literal('ok'), version: z.string() });
 export type HealthView = z.infer<typeof healthView>;

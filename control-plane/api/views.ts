@@ -12,7 +12,8 @@ import { type JoinToken, stateOf } from '../store/join-tokens.ts';
 import type { StoredReceipt } from '../store/operations.ts';
 import type { StoredPreflight } from '../store/preflights.ts';
 import type { Vm } from '../store/vms.ts';
-import type { EventView, JoinTokenView, OperationView, VmView } from './schemas.ts';
+import type { EventView, OperationView, VmView } from './schemas.ts';
+import type { JoinTokenView } from './schemas-installation.ts';
 import type { PreflightView } from './schemas-preflight.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -119,6 +120,9 @@ export function viewOperation(
       at: iso(at),
       detail,
     })),
+    state_since: iso(operation.entered.at),
+    state_ms: Math.max(0, now - operation.entered.at),
+    times: operation.times.map(({ measuredBy, ...time }) => ({ ...time, measured_by: measuredBy })),
     sealed: operation.sealed === null ? null : { ...operation.sealed },
     collected: operation.collectedAt !== null,
     created_at: iso(operation.createdAt),

@@ -14,7 +14,7 @@ import type { ResetEvent } from './reset/request.ts';
 import { follow } from './reset/reset.ts';
 import { endingLines, moveText } from './view/outcome.ts';
 import { openProgress } from './view/progress.ts';
-import { fields, table, writeJson, writeLine } from './view/text.ts';
+import { durationText, fields, table, writeJson, writeLine } from './view/text.ts';
 
 type ListOptions = CommonOptions & Readonly<{ vm?: string; state?: string; limit?: number }>;
 type WatchOptions = CommonOptions & Readonly<{ timeout?: number; reveal?: boolean }>;
@@ -119,6 +119,14 @@ function showOperation(view: OperationView): void {
     writeLine('\nSigned by the machine:');
     for (const { n, at, state, code } of view.receipts) writeLine(`  ${n}  ${at}  ${moveText(state, code)}`);
   }
+  writeLine('\nTime spent:');
+  for (const { state, ms, measured_by: by } of view.times) {
+    const clock = by === 'machine' ? 'the machine’s clock' : 'the control plane’s clock';
+    writeLine(
+      `  ${state}  ${ms === null ? 'not known: the machine was heard of later' : `${durationText(ms)}, by ${clock}`}`,
+    );
+  }
+  if (!view.ended) writeLine(`  ${view.state}  ${durationText(view.state_ms)} so far`);
   if (!view.ended) return;
   writeLine();
   for (const line of endingLines(view)) writeLine(line);

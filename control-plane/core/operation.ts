@@ -4,6 +4,7 @@
 import { isEnd, type State } from '../../protocol/lifecycle.ts';
 import type { ReceiptDetail, Verified, VncState } from '../../protocol/receipt.ts';
 import type { Ready } from '../../protocol/session.ts';
+import { type Entered, enteredAt, type StateTime } from './times.ts';
 
 export type SecretMode = 'generated' | 'typed';
 
@@ -70,6 +71,9 @@ export type Operation = Readonly<{
   bootBefore: string | null;
   bootAfter: string | null;
   graceUntil: number | null;
+  /** When the present state was entered, and how long the ones before it lasted. */
+  entered: Entered;
+  times: readonly StateTime[];
   createdAt: number;
   updatedAt: number;
   endedAt: number | null;
@@ -98,6 +102,9 @@ export type ReceiptFacts = Readonly<{
   warnings: readonly string[];
   detail: ReceiptDetail;
   sealed: Sealed | null;
+  /** By the machine's own clock. */
+  machine: NonNullable<Entered['machine']>;
+  late: boolean;
 }>;
 
 export type NewOperation = Pick<Operation, 'op' | 'vm' | 'agent' | 'project' | 'operator' | 'draft'>;
@@ -132,6 +139,8 @@ export function newOperation(given: NewOperation, at: number): Operation {
     bootBefore: null,
     bootAfter: null,
     graceUntil: null,
+    entered: enteredAt(at),
+    times: [],
     createdAt: at,
     updatedAt: at,
     endedAt: null,

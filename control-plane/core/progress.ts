@@ -14,6 +14,7 @@ import {
   type ReceiptFacts,
   type Sighting,
 } from './operation.ts';
+import { type Entered, enteredAt, timeBetween, withTime } from './times.ts';
 
 export type Step =
   | Readonly<{ t: 'ready'; ready: ReadyRecord; seen: Sighting }>
@@ -52,7 +53,7 @@ export function progress(before: Operation, step: Step, at: number): Progress {
       return withReady({ ...before, ready: step.ready, seen: step.seen, reason: null }, at);
     case 'unready':
       return before.state === 'PREPARED'
-        ? move({ ...before, ready: null }, 'QUEUED', null, at)
+        ? move({ ...before, ready: null }, 'QUEUED', null, enteredAt(at))
         : quiet(before, { ready: null }, at);
     case 'intent':
       demandDraft(before);
@@ -75,7 +76,7 @@ export function progress(before: Operation, step: Step, at: number): Progress {
     case 'receipt':
       return withReceipt(before, step.receipt, at);
     case 'end':
-      return move(before, step.state, step.code, at);
+      return move(before, step.state, step.code, enteredAt(at));
     case 'reason':
       return before.reason === step.code
         ? { operation: before, events: [] }
@@ -101,7 +102,7 @@ export function progress(before: Operation, step: Step, at: number): Progress {
 /** A new nonce for a command that was never taken leaves the operation SENT; else being ready is PREPARED. */
 function withReady(after: Operation, at: number): Progress {
   if (after.state === 'PREPARED' || (after.state === 'SENT' && after.chain === null)) return quiet(after, {}, at);
-  return move(after, 'PREPARED', null, at);
+  return move(after, 'PREPARED', null, enteredAt(at));
 }
 
 function withCommand(before: Operation, command: CommandRecord, at: number): Progress {
@@ -109,7 +110,7 @@ function withCommand(before: Operation, command: CommandRecord, at: number): Pro
   // The nonce is spent with the command.
   const after = { ...before, command, ready: null, sentSha256: union(before.sentSha256, [command.sha256]) };
   if (before.state === 'SENT' && before.chain === null) return quiet(after, {}, at);
-  return move(after, 'SENT', null, at);
+  return move(after, 'SENT', null, enteredAt(at));
 }
 
 function withReceipt(before: Operation, receipt: ReceiptFacts, at: number): Progress {
@@ -133,13 +134,31 @@ function withReceipt(before: Operation, receipt: ReceiptFacts, at: number): Prog
     bootAfter: detail.boot_after ?? before.bootAfter,
     graceUntil: detail.grace_s === undefined ? before.graceUntil : at + Math.min(detail.grace_s, GRACE_S_MAX) * 1000,
   };
-  return move(after, state, code, at, n);
+  return move(after, state, code, { at, machine: receipt.machine, late: receipt.late }, n);
 }
 
-function move(before: Operation, state: State, code: string | null, at: number, n: number | null = null): Progress {
-  if (!mayFollow(before.state, state)) throw conflict(before, state);
-  const operation = { ...before, state, code, updatedAt: at, endedAt: isEnd(state) ? at : null };
-  return said(operation, 'operation.state', { from: before.state, state, code, n });
+function move(
+  before: Operation,
+  state: State,
+  code: string | null,
+  entered: Entered,
+  n: number | null = null,
+): Progress {
+  const { state: from, times } = before;
+  if (!mayFollow(from, state)) throw conflict(before, state);
+  const { at } = entered;
+  const time = timeBetween(before.entered, entered);
+  const operation: Operation = {
+    ...before,
+    state,
+    code,
+    entered,
+    times: withTime(times, { state: from, ...time, to: state, n }),
+    updatedAt: at,
+    endedAt: isEnd(state) ? at : null,
+  };
+  const data = { from, state, code, n, spent_ms: time.ms, measured_by: time.measuredBy };
+  return said(operation, 'operation.state', data);
 }
 
 function quiet(before: Operation, change: Partial<Operation>, at: number): Progress {

@@ -111,8 +111,19 @@ export class Intake {
       if (session.mayAlarm()) await change(trx, operation, alarm, at);
       return false;
     }
-    const { state, code, warnings, detail, sealed = null } = receipt;
-    const facts = { n, sha256: payloadSha256, state, code, warnings, detail, sealed };
+    const { state, code, warnings, detail, sealed = null, boot, mono } = receipt;
+    // What comes before `synced` had waited in the machine.
+    const facts = {
+      n,
+      sha256: payloadSha256,
+      state,
+      code,
+      warnings,
+      detail,
+      sealed,
+      machine: { boot, mono },
+      late: !session.synced,
+    };
     await insertReceipt(trx, receipt, token, payloadSha256, at);
     const moved = await change(trx, operation, { t: 'receipt', receipt: facts }, at);
     // Nothing here can build such a command: whoever signed it had the key and another program.

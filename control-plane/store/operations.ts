@@ -5,6 +5,7 @@ import { isEnd } from '../../protocol/lifecycle.ts';
 import type { Receipt } from '../../protocol/receipt.ts';
 import type { Operation, OperationEvent } from '../core/operation.ts';
 import { progress, type Step } from '../core/progress.ts';
+import { enteredAt } from '../core/times.ts';
 import { appendEvent } from './events.ts';
 import type { Db, Write } from './store.ts';
 
@@ -17,7 +18,11 @@ const columnsOf = (operation: Operation) => ({
   record_json: JSON.stringify(operation),
 });
 
-const read = (row: { record_json: string }): Operation => JSON.parse(row.record_json) as Operation;
+/** Records that were written before states were timed say when they changed last. */
+function read(row: { record_json: string }): Operation {
+  const record = JSON.parse(row.record_json) as Operation;
+  return { ...record, entered: record.entered ?? enteredAt(record.updatedAt), times: record.times ?? [] };
+}
 
 export async function insertOperation(trx: Write, operation: Operation): Promise<void> {
   const { op, vm, createdAt, operator } = operation;

@@ -45,6 +45,60 @@ describe('an operation', () => {
     expect(moves).toEqual(['PREPARED', 'SENT', 'ACCEPTED', 'PASSWORD_SET', 'REBOOTING', 'BOOTED', 'DONE']);
   });
 
+  test('tells how long each state lasted, and by whose clock', async () => {
+    const agent = await world.machine();
+    const { op } = await world.sent(agent);
+    world.now += 3_000;
+    await agent.report(op, 'ACCEPTED', { mono: 5_000 });
+    world.now += 60_000;
+    await agent.report(op, 'PASSWORD_SET', { mono: 5_400 });
+    await agent.report(op, 'REBOOTING', { mono: 5_450 });
+    await agent.offline();
+    const before = agent.boot;
+    agent.boot = '00000000-0000-4000-8000-00000000000b';
+    world.now += 14_000;
+    await agent.online(op);
+    await world.until(op, 'REBOOTING');
+    await agent.report(op, 'BOOTED', { mono: 800, detail: { boot_before: before, boot_after: agent.boot } });
+    const view = await world.operation(op);
+    expect(view.times.filter(({ n }) => n !== null)).toEqual([
+      { state: 'SENT', ms: 3_000, measured_by: 'control_plane', to: 'ACCEPTED', n: 1 },
+      { state: 'ACCEPTED', ms: 400, measured_by: 'machine', to: 'PASSWORD_SET', n: 2 },
+      { state: 'PASSWORD_SET', ms: 50, measured_by: 'machine', to: 'REBOOTING', n: 3 },
+      { state: 'REBOOTING', ms: 14_000, measured_by: 'control_plane', to: 'BOOTED', n: 4 },
+    ]);
+    world.now += 1_500;
+    expect((await world.operation(op)).state_ms).toBe(1_500);
+    const event = (await world.events(op)).findLast(({ type }) => type === 'operation.state');
+    expect(event?.data).toEqual({
+      from: 'REBOOTING',
+      state: 'BOOTED',
+      code: null,
+      n: 4,
+      spent_ms: 14_000,
+      measured_by: 'control_plane',
+    });
+  });
+
+  test('does not make up a time for a reboot that it heard of only afterwards', async () => {
+    const agent = await world.machine();
+    const { op } = await world.sent(agent);
+    await agent.report(op, 'ACCEPTED', { mono: 5_000 });
+    await agent.offline();
+    const waited = [await agent.write(op, 'PASSWORD_SET', { mono: 5_400 }), await agent.write(op, 'REBOOTING')];
+    agent.boot = '00000000-0000-4000-8000-00000000000b';
+    waited.push(await agent.write(op, 'BOOTED'), await agent.write(op, 'DONE', { mono: 700 }));
+    await agent.connect();
+    for (const token of waited) agent.sendReceipt(token);
+    const { times } = await world.until(op, 'DONE');
+    expect(times.filter(({ n }) => n !== null && n > 1)).toMatchObject([
+      { state: 'ACCEPTED', ms: 400, measured_by: 'machine' },
+      { state: 'PASSWORD_SET', measured_by: null },
+      { state: 'REBOOTING', ms: null, measured_by: null },
+      { state: 'BOOTED', ms: 699, measured_by: 'machine' },
+    ]);
+  });
+
   test('goes from a draft to a command with a code as its proof', async () => {
     const { totp_uri } = await world.admin('operator.add', { name: 'admin' });
     const secret = TotpSecret.fromBase32(new URL(totp_uri ?? '').searchParams.get('secret') ?? '');

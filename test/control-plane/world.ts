@@ -11,11 +11,11 @@ import type { z } from 'zod';
 import type { ApiParts } from '../../control-plane/api/parts.ts';
 import {
   type IntentResponse,
-  type JoinTokenCreated,
   type OperationView,
   operationView,
   type VmView,
 } from '../../control-plane/api/schemas.ts';
+import type { JoinTokenCreated } from '../../control-plane/api/schemas-installation.ts';
 import { buildServer } from '../../control-plane/api/server.ts';
 import { Authority } from '../../control-plane/config/authority.ts';
 import { openInstallation } from '../../control-plane/config/installation.ts';

@@ -7,20 +7,22 @@ import {
   type IntentRequest,
   intentResponse,
   intentView,
-  type JoinTokenRequest,
-  joinTokenCreated,
-  joinTokenList,
   mailedView,
   type OperationRequest,
   operationList,
   operationView,
-  operatorCreated,
   type SubmitRequest,
-  trustView,
   vmList,
   vmView,
-  whoamiView,
 } from '../../api/schemas.ts';
+import {
+  type JoinTokenRequest,
+  joinTokenCreated,
+  joinTokenList,
+  operatorCreated,
+  trustView,
+  whoamiView,
+} from '../../api/schemas-installation.ts';
 import { preflightView } from '../../api/schemas-preflight.ts';
 import { readEvents } from './events.ts';
 import { type Connection, exchange, stream } from './http.ts';

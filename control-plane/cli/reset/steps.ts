@@ -4,7 +4,8 @@ import { isEnd, type State, states } from '../../../protocol/lifecycle.ts';
 import type { OperationView } from '../../api/schemas.ts';
 
 export type StepStatus = 'pending' | 'running' | 'done' | 'skipped' | 'failed';
-export type Step = Readonly<{ id: State; title: string; status: StepStatus }>;
+/** `ms`: how long it took, or takes so far; `null` where that is not known. */
+export type Step = Readonly<{ id: State; title: string; status: StepStatus; ms: number | null }>;
 
 type Plan = Readonly<{
   state: State;
@@ -66,12 +67,19 @@ export function stepsOf(view: OperationView): readonly Step[] {
       // What comes before the farthest state was passed, and the agent leaves out states that it did not need.
       if (reached.has(state) || states.indexOf(state) < farthest) {
         const isPassed = reached.has(state) || skipped === undefined;
-        return isPassed ? { id: state, title: done, status: 'done' } : { id: state, title: skipped, status: 'skipped' };
+        if (!isPassed) return { id: state, title: skipped, status: 'skipped', ms: null };
+        return { id: state, title: done, status: 'done', ms: msUntil(view, state) };
       }
-      if (running) return { id: state, title: doing, status: 'pending' };
+      if (running) return { id: state, title: doing, status: 'pending', ms: null };
       running = true;
-      return { id: state, title: doing, status: isEnd(view.state) ? 'failed' : 'running' };
+      if (isEnd(view.state)) return { id: state, title: doing, status: 'failed', ms: null };
+      return { id: state, title: doing, status: 'running', ms: view.state_ms };
     });
+}
+
+/** How long the state before it lasted, which is what was waited for it. */
+function msUntil({ times }: OperationView, state: State): number | null {
+  return times.findLast(({ to }) => to === state)?.ms ?? null;
 }
 
 /** Ends other than DONE are no step: they stop the list where it is. */

@@ -34,7 +34,7 @@ export async function watchOperation(
     const view = await api.operation(op, signal);
     if (failures > 0) listener.onReachable();
     failures = 0;
-    if (!latest || JSON.stringify(view) !== JSON.stringify(latest)) listener.onProgress(view);
+    if (!latest || isNews(view, latest)) listener.onProgress(view);
     latest = view;
     return isOver(view);
   };
@@ -57,6 +57,11 @@ export async function watchOperation(
     await sleep(delayMs, undefined, signal ? { signal } : {}).catch(() => undefined);
   }
   return latest;
+}
+
+/** That time passes is no news. */
+function isNews(view: OperationView, before: OperationView): boolean {
+  return JSON.stringify({ ...view, state_ms: 0 }) !== JSON.stringify({ ...before, state_ms: 0 });
 }
 
 function canHeal(error: unknown): boolean {

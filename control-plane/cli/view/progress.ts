@@ -3,10 +3,10 @@
 
 import { Listr, type ListrTask } from 'listr2';
 import type { Code } from '../../../protocol/codes.ts';
-import type { OperationView } from '../../api/schemas.ts';
-import { stepsOf } from '../reset/steps.ts';
+import type { OperationView, StateTimeView } from '../../api/schemas.ts';
+import { type Step, stepsOf } from '../reset/steps.ts';
 import { moveText } from './outcome.ts';
-import { codeText, printable, writeJson, writeLine } from './text.ts';
+import { codeText, durationText, printable, writeJson, writeLine } from './text.ts';
 
 export type ProgressView = Readonly<{
   show(view: OperationView): void;
@@ -17,7 +17,15 @@ export type ProgressView = Readonly<{
 }>;
 
 /** A state that was reached, once each. */
-type Move = Readonly<{ state: string; code: string | null; at: string; n: number | null; detail: object }>;
+type Move = Readonly<{
+  state: string;
+  code: string | null;
+  at: string;
+  n: number | null;
+  detail: object;
+  /** The state before it, and how long that lasted. */
+  after: StateTimeView | null;
+}>;
 
 /** Returns the moves of each sight that no earlier sight showed. */
 function newMoves(): (view: OperationView) => readonly Move[] {
@@ -26,11 +34,16 @@ function newMoves(): (view: OperationView) => readonly Move[] {
   return (view) => {
     const moves: Move[] = view.receipts
       .filter(({ n }) => n > lastN)
-      .map(({ state, code, at, n, detail }) => ({ state, code, at, n, detail }));
+      .map(({ state, code, at, n, detail }) => {
+        const after = view.times.find((time) => time.n === n) ?? null;
+        return { state, code, at, n, detail, after };
+      });
     lastN = Math.max(lastN, ...view.receipts.map(({ n }) => n));
     const newest = moves.at(-1)?.state ?? lastState;
-    if (view.state !== newest)
-      moves.push({ state: view.state, code: view.code, at: view.updated_at, n: null, detail: {} });
+    if (view.state !== newest) {
+      const { state, code, updated_at: at } = view;
+      moves.push({ state, code, at, n: null, detail: {}, after: view.times.at(-1) ?? null });
+    }
     lastState = view.state;
     return moves;
   };
@@ -42,8 +55,13 @@ export function jsonProgress(): ProgressView {
   let overdue = false;
   return {
     show(view) {
-      for (const { state, code, at, n, detail } of moves(view)) {
-        writeJson({ event: 'state', op: view.op, state, code, at, n, detail });
+      for (const { state, code, at, n, detail, after } of moves(view)) {
+        const time = {
+          from: after?.state ?? null,
+          spent_ms: after?.ms ?? null,
+          measured_by: after?.measured_by ?? null,
+        };
+        writeJson({ event: 'state', op: view.op, state, code, at, n, detail, ...time });
       }
       if (view.overdue && !overdue) writeJson({ event: 'overdue', op: view.op });
       overdue = view.overdue;
@@ -60,7 +78,10 @@ export function plainProgress(): ProgressView {
   let overdue = false;
   return {
     show(view) {
-      for (const { state, code, at } of moves(view)) writeLine(`${at}  ${printable(moveText(state, code))}`);
+      for (const { state, code, at, after } of moves(view)) {
+        const took = after?.ms == null ? '' : `  (${after.state} took ${durationText(after.ms)})`;
+        writeLine(`${at}  ${printable(moveText(state, code))}${took}`);
+      }
       if (view.overdue && !overdue) writeLine(`${view.updated_at}  ${codeText('OVERDUE')}`);
       overdue = view.overdue;
     },
@@ -75,9 +96,14 @@ export function openProgress({ json }: { json: boolean }): ProgressView {
   return process.stdout.isTTY ? liveProgress() : plainProgress();
 }
 
+/** How often a running step's time is drawn. */
+const TICK_MS = 1_000;
+
 /** The list of steps, redrawn in place. */
 export function liveProgress(): ProgressView {
   let latest: OperationView | undefined;
+  let latestMs = 0;
+  let ticking: NodeJS.Timeout | undefined;
   let away: Code | undefined;
   let closed = false;
   let finished: Promise<unknown> = Promise.resolve();
@@ -90,13 +116,19 @@ export function liveProgress(): ProgressView {
     if (away) return `${codeText(away)} Trying again.`;
     if (view.overdue) return codeText('OVERDUE');
     if (view.state === 'WAITING' && view.grace_until) return `until ${view.grace_until}`;
-    if (view.state === 'QUEUED' && view.reason) return codeText(view.reason);
+    if (view.reason) return codeText(view.reason);
     return '';
+  };
+
+  /** With the time that it took; of the running step, what the server said and what has passed here since. */
+  const titleOf = ({ title, status, ms }: Step): string => {
+    if (ms === null) return title;
+    return `${title} (${durationText(status === 'running' ? ms + performance.now() - latestMs : ms)})`;
   };
 
   /** A task lasts as long as its step is running; it ends in that step's way. */
   const taskOf = (index: number): ListrTask => ({
-    title: latest ? (stepsOf(latest)[index]?.title ?? '') : '',
+    title: latest ? titleOf(stepsOf(latest)[index] as Step) : '',
     task: (_, task) =>
       new Promise<void>((resolve, reject) => {
         const look = () => {
@@ -104,7 +136,7 @@ export function liveProgress(): ProgressView {
           const step = stepsOf(latest)[index];
           if (!step) return;
           const remark = note(latest);
-          task.title = step.title;
+          task.title = titleOf(step);
           task.output = remark;
           const open = step.status === 'running' || step.status === 'pending';
           if (open && !closed) return;
@@ -132,12 +164,14 @@ export function liveProgress(): ProgressView {
       },
     );
     finished = list.run().catch(() => undefined);
+    ticking = setInterval(wake, TICK_MS);
   };
 
   return {
     show(view) {
       const first = latest === undefined;
       latest = view;
+      latestMs = performance.now();
       if (first) start(view);
       else wake();
     },
@@ -151,6 +185,7 @@ export function liveProgress(): ProgressView {
     },
     async close() {
       closed = true;
+      clearInterval(ticking);
       wake();
       await finished;
     },

@@ -65,6 +65,17 @@ export function asFailure(error: unknown): Failure {
   return new Failure('INTERNAL', { reason: error instanceof Error ? error.message.slice(0, 200) : 'unknown' }, error);
 }
 
+/** A time as people say it. */
+export function durationText(ms: number): string {
+  if (ms < 9_950) return `${(ms / 1_000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1_000);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 24 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
 /** Columns as wide as their content. The first row is the head. */
 export function table(rows: readonly (readonly string[])[]): string {
   const clean = rows.map((row) => row.map(printable));

@@ -64,7 +64,7 @@ describe('an event stream', () => {
     expect(lines.every(({ data, id, type }) => data.id === id && data.type === type && data.op === draft.op)).toBe(
       true,
     );
-    expect(lines.at(-1)?.data.data).toEqual({ from: 'PREPARED', state: 'SENT', code: null, n: null });
+    expect(lines.at(-1)?.data.data).toMatchObject({ from: 'PREPARED', state: 'SENT', code: null, n: null });
   });
 
   test('broken anywhere resumes without loss or repetition', async () => {

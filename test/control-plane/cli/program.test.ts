@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { OP } from '../../protocol/samples.ts';
-import { keyFile, latchkey, scene, vncauth } from './scene.ts';
+import { keyFile, latchkey, type Scene, scene, vncauth } from './scene.ts';
 import { AFTER, otherEk, scripts } from './scripted-machine.ts';
 import { API_KEY, GENERATED } from './scripted-server.ts';
 
@@ -106,6 +106,31 @@ describe('errors', () => {
     const run = await latchkey(place, parameters);
     expect(run.code).toBe(3);
     expect(run.stderr).toContain('latchkey: CLONE_SUSPECTED ');
+  });
+});
+
+describe('progress', () => {
+  const parameters = (place: Scene) => ['reset', 'web-1', '--yes', '--key-file', keyFile(place)];
+
+  test('says with each state how long the one before it lasted', async () => {
+    const place = await scene();
+    const { stdout } = await latchkey(place, parameters(place));
+    // A scripted state lasts as long as the next one's name is.
+    expect(stdout).toMatch(/Z {2}PASSWORD_SET {2}\(SECRET_READY took 12 s\)\n/);
+    expect(stdout).toMatch(/Z {2}BOOTED {2}\(REBOOTING took 6\.0 s\)\n/);
+    const shown = (await latchkey(place, ['op', 'show', OP])).stdout;
+    expect(shown).toMatch(/Time spent:\n( {2}[A-Z_]+ {2}.+\n)*? {2}REBOOTING {2}6\.0 s, by the machine’s clock\n/);
+  });
+
+  test('says it in JSON with whose clock it was', async () => {
+    const place = await scene();
+    const { json } = await latchkey(place, [...parameters(place), '--json']);
+    expect(json.find((line) => (line as { state?: string }).state === 'PASSWORD_SET')).toMatchObject({
+      event: 'state',
+      from: 'SECRET_READY',
+      spent_ms: 12_000,
+      measured_by: 'machine',
+    });
   });
 });
 

@@ -13,7 +13,7 @@ import type {
 import { type Code, codes } from '../../../protocol/codes.ts';
 import { intentBytes, type ResetIntent } from '../../../protocol/intent.ts';
 import { sha256Text, toBase64url } from '../../../protocol/keys.ts';
-import { isEnd } from '../../../protocol/lifecycle.ts';
+import { isEnd, type State } from '../../../protocol/lifecycle.ts';
 import { openSecret, type Slot, sealSecret } from '../../../protocol/seal.ts';
 import { Secret } from '../../../protocol/secret.ts';
 import { signToken } from '../../../protocol/token.ts';
@@ -74,7 +74,14 @@ export async function startScriptedServer(changes: Partial<Script> = {}) {
     const n = operation.receipts.length + 1;
     const signed = state !== undefined && !['QUEUED', 'PREPARED', 'SENT', 'EXPIRED'].includes(state);
     return {
-      ...(state ? { state, ended: isEnd(state), code: code ?? null } : {}),
+      ...(state
+        ? {
+            state,
+            ended: isEnd(state),
+            code: code ?? null,
+            times: [...operation.times, timeUntil(operation.state, state, signed ? n : null)],
+          }
+        : {}),
       ...(code ? { sentence: codes[code].sentence, hint: codes[code].hint } : {}),
       ...(signed ? { receipts: [...operation.receipts, { n, state, code: code ?? null, at, detail: {} }] } : {}),
       ...(state && isEnd(state) ? { ended_at: at, ready: null } : {}),
@@ -239,3 +246,8 @@ function refuse(response: ServerResponse, code: Code): void {
 }
 
 const eventText = (id: number): string => `id: ${id}\nevent: operation.state\ndata: {"id":${id}}\n\n`;
+
+/** Every state of a scripted machine lasts as long as the next one's name is. */
+function timeUntil(state: State, to: State, n: number | null): OperationView['times'][number] {
+  return { state, ms: to.length * 1_000, measured_by: n === null ? 'control_plane' : 'machine', to, n };
+}

@@ -50,7 +50,17 @@ describe('progress', () => {
     const { operation, events } = progress(draftOf(), { t: 'end', state: 'EXPIRED', code: 'PROOF_MISSING' }, T0 + 5);
     expect(operation).toMatchObject({ state: 'EXPIRED', code: 'PROOF_MISSING', endedAt: T0 + 5 });
     expect(events).toEqual([
-      { type: 'operation.state', data: { from: 'QUEUED', state: 'EXPIRED', code: 'PROOF_MISSING', n: null } },
+      {
+        type: 'operation.state',
+        data: {
+          from: 'QUEUED',
+          state: 'EXPIRED',
+          code: 'PROOF_MISSING',
+          n: null,
+          spent_ms: 5,
+          measured_by: 'control_plane',
+        },
+      },
     ]);
   });
 

@@ -49,7 +49,7 @@ export function receiptOf(n: number, state: AgentState, change: Partial<Receipt>
   };
 }
 
-export function factsOf(receipt: Receipt): ReceiptFacts {
-  const { n, state, code, warnings, detail, sealed = null } = receipt;
-  return { n, sha256: shaOf(n), state, code, warnings, detail, sealed };
+export function factsOf(receipt: Receipt, late = false): ReceiptFacts {
+  const { n, state, code, warnings, detail, sealed = null, boot, mono } = receipt;
+  return { n, sha256: shaOf(n), state, code, warnings, detail, sealed, machine: { boot, mono }, late };
 }

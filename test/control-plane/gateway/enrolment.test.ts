@@ -2,7 +2,8 @@
 
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { JoinTokenView, VmView } from '../../../control-plane/api/schemas.ts';
+import type { VmView } from '../../../control-plane/api/schemas.ts';
+import type { JoinTokenView } from '../../../control-plane/api/schemas-installation.ts';
 import { instanceSha256 } from '../../../protocol/instance.ts';
 import { signingKeyFromSeed } from '../../../protocol/keys.ts';
 import { signToken } from '../../../protocol/token.ts';

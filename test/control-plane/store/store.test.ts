@@ -110,6 +110,20 @@ describe('the schema', () => {
     store = Store.open(path);
   });
 
+  test('holds operations of versions that timed no states, which are read all the same', async () => {
+    await withVm();
+    const operation = newOperation(draftOf(), T0);
+    await store.write((trx) => insertOperation(trx, operation));
+    const { entered: _, times: __, ...untimed } = operation;
+    const record_json = JSON.stringify(untimed);
+    await store.write((trx) => trx.updateTable('operations').set({ record_json }).execute());
+    const read = await findOperation(store.db, operation.op);
+    expect(read).toEqual({ ...operation, times: [] });
+    if (!read) throw new Error('not there');
+    await store.write((trx) => change(trx, read, { t: 'end', state: 'CANCELLED', code: 'CANCELLED' }, T0 + 5));
+    expect((await findOperation(store.db, operation.op))?.times).toMatchObject([{ state: 'QUEUED', ms: 5 }]);
+  });
+
   test('opened again is not made again', async () => {
     await store.write((trx) => appendEvent(trx, event(1)));
     await store.close();
