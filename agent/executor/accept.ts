@@ -37,22 +37,20 @@ async function hashed(carried: string | undefined): Promise<CarriedIntent | unde
 }
 
 /**
- * Accepts a verified command, or throws the code of its refusal. A command that this very operation already accepted is
- * `null`: its stored receipts are its answer.
+ * Accepts a verified command, or throws the code of its refusal. One that was accepted before carries the nonce of a process
+ * that is gone, or comes while that process works, which then answers it with the stored receipts.
  */
 export async function accept(
   parts: ExecutorParts,
   recorder: Recorder,
   prepared: Prepared,
   { token, carried }: Received,
-): Promise<Holding | null> {
+): Promise<Holding> {
   const { op, cn } = prepared;
   const root = await parts.roots.newest();
   const addressee = { ...parts.identity, root, op, cn, expired: prepared.expired() };
   const order = authoriseReset(token, addressee, await hashed(carried));
-  const known = recorder.ledger.get(op);
-  if (known && known.cmdSha256 === token.payloadSha256) return null;
-  if (known) throw new Failure('OP_CONFLICT');
+  if (recorder.ledger.has(op)) throw new Failure('OP_CONFLICT');
   demandIdle(recorder.ledger);
   await demandOperatorProof(root, order);
   const boot = await demandNormalEnvironment(parts);

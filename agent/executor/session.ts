@@ -95,7 +95,6 @@ async function execute(
     const holding = await accept(parts, recorder, prepared, { token: verified, carried });
     mark('accepted');
     for (const receipt of recorder.operation(op).receipts) tell(receipt);
-    if (!holding) return;
     const listening = new AbortController();
     void listen(parts, channel, recorder, op, listening.signal);
     await carryOut({ parts, recorder, op, holding, boot }, tell);

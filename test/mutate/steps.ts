@@ -118,8 +118,11 @@ export const mutations: readonly Mutation[] = [
     "if (command.authz.method === 'session') throw new Failure('AUTHZ_INVALID', { reason: 'no_factor' });",
   ),
   // At most once, one at a time.
-  drop('ledger: the same command', ACCEPT, 'if (known && known.cmdSha256 === token.payloadSha256) return null;'),
-  drop('ledger: another command of that operation', ACCEPT, "if (known) throw new Failure('OP_CONFLICT');"),
+  drop(
+    'ledger: another command of that operation',
+    ACCEPT,
+    "if (recorder.ledger.has(op)) throw new Failure('OP_CONFLICT');",
+  ),
   drop('ledger: nothing else under way', ACCEPT, 'demandIdle(recorder.ledger);'),
   // The operator's own proof.
   drop('proof: asked for', ACCEPT, 'await demandOperatorProof(root, order);'),

@@ -8,6 +8,7 @@ import type { Code } from '../../../protocol/codes.ts';
 import type { Command } from '../../../protocol/command.ts';
 import { type Intent, intentBytes } from '../../../protocol/intent.ts';
 import { sha256Text, toBase64url } from '../../../protocol/keys.ts';
+import { INTENT_TTL_S_MAX } from '../../../protocol/limits.ts';
 import { rerootMembers, rerootMethods, rerootReboots } from '../../../protocol/reroot.ts';
 import { roleKeys } from '../../../protocol/root.ts';
 import { signToken, verifyToken } from '../../../protocol/token.ts';
@@ -105,6 +106,11 @@ describe('time', () => {
     const ended = (not_after: number) => sampleCommand({ ...sampleIntent(), not_after });
     await refused('EXPIRED', ended(NOW_S - 1));
     await expect(authorised(ended(NOW_S))).resolves.toBeTruthy();
+  });
+  test('an intent that lives longer than a day from the command', async () => {
+    const ahead = (not_after: number) => sampleCommand({ ...sampleIntent(), not_after });
+    await refused('SCHEMA_INVALID', ahead(NOW_S + INTENT_TTL_S_MAX + 1));
+    await expect(authorised(ahead(NOW_S + INTENT_TTL_S_MAX))).resolves.toBeTruthy();
   });
   test('a nonce past its time to live', () =>
     refused('NONCE_UNKNOWN', sampleCommand(), { ...addressee, expired: true }));
