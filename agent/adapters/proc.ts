@@ -151,9 +151,11 @@ export function addressToReach(address: string): string | undefined {
   return (endianness() === 'LE' ? bytes.reverse() : bytes).join('.');
 }
 
-/** In /proc/PID/cgroup: the one of systemd's own hierarchy where there is such, else that of the unified one. */
+/** In /proc/PID/cgroup: the one of the unified hierarchy, or of systemd's own where the unified one is not used. */
 export function parseControlGroup(text: string): string | undefined {
-  return /^[0-9]+:name=systemd:(.*)$/m.exec(text)?.[1] ?? /^0::(.*)$/m.exec(text)?.[1];
+  const unified = /^0::(.*)$/m.exec(text)?.[1];
+  if (unified !== undefined && unified !== '/') return unified;
+  return /^[0-9]+:name=systemd:(.*)$/m.exec(text)?.[1] ?? unified;
 }
 
 /** Field 22 of /proc/PID/stat. The name in field 2 may itself hold blanks and brackets, so count from its last bracket. */

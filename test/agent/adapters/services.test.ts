@@ -28,6 +28,7 @@ describe('a control group', () => {
 
   it('is read from the hierarchy that systemd keeps', () => {
     expect(parseControlGroup('0::/system.slice/a.service\n')).toBe('/system.slice/a.service');
+    expect(parseControlGroup('9:name=systemd:/\n0::/system.slice/a.service\n')).toBe('/system.slice/a.service');
     expect(parseControlGroup('4:memory:/other\n1:name=systemd:/system.slice/a.service\n0::/\n')).toBe(
       '/system.slice/a.service',
     );

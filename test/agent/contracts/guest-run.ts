@@ -16,7 +16,7 @@ export type Need = Readonly<{ name: string; command: string; met: boolean }>;
 type Outcome = { faults: ReadonlyMap<string, string | null>; words: string } | { missing: LabUnavailable };
 
 export function describeInGuest(
-  contract: 'accounts' | 'power' | 'environment' | 'vnc-together' | 'vnc-adversary' | VncStandName,
+  contract: 'accounts' | 'power' | 'environment' | 'vnc-together' | 'vnc-adversary' | 'services' | VncStandName,
   titles: readonly string[],
   { guest: options = {}, needs = [] }: { guest?: Partial<GuestOptions>; needs?: readonly Need[] } = {},
 ): void {

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { linuxAccountRules } from '../adapters/account-files-in-guest.ts';
 import { accountsInGuest } from '../adapters/accounts-in-guest.ts';
 import { environmentInGuest, powerInGuest } from '../adapters/machine-in-guest.ts';
+import { servicesInGuest } from '../adapters/services-in-guest.ts';
 import { adversaryRules } from '../adapters/vnc-adversary-in-guest.ts';
 import { vncInGuest } from '../adapters/vnc-in-guest.ts';
 import { type VncStand, vncStands } from '../adapters/vnc-stands.ts';
@@ -13,6 +14,7 @@ import { allAccountsRules } from './account-cases.ts';
 import type { Rule } from './contract.ts';
 import { environmentRules } from './environment.ts';
 import { powerRules } from './power.ts';
+import { servicesRules } from './services.ts';
 import { vncRules } from './vnc.ts';
 
 async function runRules<S>(rules: readonly Rule<S>[], subject: S): Promise<void> {
@@ -33,6 +35,7 @@ const contracts: Readonly<Record<string, () => Promise<void>>> = {
   accounts: () => runRules([...allAccountsRules, ...linuxAccountRules], accountsInGuest()),
   ...Object.fromEntries(Object.entries(vncStands).map(([name, stand]) => [name, () => runVncRules(stand)])),
   'vnc-together': () => runRules(togetherRules, null),
+  services: () => runRules(servicesRules, servicesInGuest()),
   'vnc-adversary': () => runRules(adversaryRules, null),
   power: () => runRules(powerRules, powerInGuest()),
   environment: () => runRules(environmentRules, environmentInGuest()),

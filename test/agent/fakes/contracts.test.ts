@@ -8,6 +8,7 @@ import { drawSecret, type Rule } from '../contracts/contract.ts';
 import { type EnvironmentSubject, environmentRules } from '../contracts/environment.ts';
 import { type JournalSubject, journalRules } from '../contracts/journal.ts';
 import { type PowerSubject, powerRules } from '../contracts/power.ts';
+import { type Arrangement, type ServicesSubject, servicesRules } from '../contracts/services.ts';
 import { vncRules } from '../contracts/vnc.ts';
 import { tigervncTraits, type VncSubject } from '../contracts/vnc-subject.ts';
 import { accountsFake } from './accounts-fake.ts';
@@ -15,6 +16,7 @@ import { environmentFake } from './environment-fake.ts';
 import { openJournalFake } from './journal-fake.ts';
 import { FakeMachine, type ProgramTrouble } from './machine-fake.ts';
 import { powerFake } from './power-fake.ts';
+import { servicesFake } from './services-fake.ts';
 import { vncFake } from './vnc-fake.ts';
 
 function holds<S>(port: string, rules: readonly Rule<S>[], subject: () => S): void {
@@ -112,6 +114,21 @@ holds('VNC', vncRules({ ...tigervncTraits, settings: [...tigervncTraits.settings
     },
     contentOf: async () => '',
     factsOf: async () => ({ uid: 1000, mode: 0o600, bytes: 8 }),
+  };
+});
+
+holds('services', servicesRules, (): ServicesSubject => {
+  const processes = new Map<number, string>();
+  const services = servicesFake(processes);
+  const isService = (arrangement: Arrangement) => ['main', 'through_shell', 'login'].includes(arrangement);
+  return {
+    services,
+    async given(arrangement) {
+      const service = `${arrangement}.service`;
+      if (isService(arrangement)) processes.set(7, service);
+      return { pid: 7, service };
+    },
+    pidNow: async (arrangement) => [...processes].find(([, name]) => name === `${arrangement}.service`)?.[0] ?? 0,
   };
 });
 
