@@ -9,7 +9,7 @@ const verdict = await authenticateRfb(
   {
     address: '127.0.0.1',
     port: Number(process.argv[2]),
-    localAddress: '127.0.0.77',
+    localAddress: process.argv[3] ?? '127.0.0.77',
     timeoutMs: 5_000,
     quietMs: 250,
     isServer: () => true,

@@ -19,6 +19,8 @@ const PACKAGES = [
   // Another wall clock for one unit: the kernel's own is everybody's.
   'libfaketime',
   'tigervnc-standalone-server',
+  // Reads its password at its start: a restart by its unit is what puts a new one in force.
+  'x11vnc',
 ];
 
 /** The tree is thrown away with its guests: nothing in it is read by people, and a power cut may take it. */

@@ -19,6 +19,7 @@ export type Done = Readonly<{
   code: string | null;
   account: string | null;
   verified: { account: boolean | null; vnc: boolean | 'absent' | null; reboot: boolean };
+  vncState: string | null;
   bootIdBefore: string | null;
   bootIdAfter: string | null;
   warnings: readonly string[];
@@ -116,9 +117,11 @@ export async function opens(guest: Guest, account: string, password: string): Pr
 }
 
 /** What the VNC server says to the password: `accepted`, `rejected` or `unknown`. */
-export async function vncSays(guest: Guest, password: string): Promise<string> {
+export async function vncSays(guest: Guest, password: string, port = VNC_PORT, from?: string): Promise<string> {
   const program = '/usr/lib/latchkey-agent/test/lab/rfb-in-guest.ts';
-  const { stdout, stderr, code } = await guest.exec([NODE, program, String(VNC_PORT)], { input: password });
+  const { stdout, stderr, code } = await guest.exec([NODE, program, String(port), ...(from ? [from] : [])], {
+    input: password,
+  });
   if (code !== 0) throw new Error(stderr);
   return stdout.trim();
 }
