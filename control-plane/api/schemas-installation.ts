@@ -3,8 +3,9 @@
 
 import { z } from 'zod';
 import { signedRoot } from '../../protocol/root.ts';
-import { operatorName, projectName, vmId } from '../../protocol/schema.ts';
-import { time, vmName } from './schemas.ts';
+import { bytes32, operationId, operatorName, projectName, vmId } from '../../protocol/schema.ts';
+import { proof } from '../signer/requests.ts';
+import { proofMethods, time, vmName } from './schemas.ts';
 
 export const joinTokenParams = z.strictObject({ id: z.string().regex(/^tok_[0-9a-hjkmnp-tv-z]{26}$/) });
 
@@ -69,3 +70,18 @@ export type TrustView = z.infer<typeof trustView>;
 
 export const whoamiView = z.strictObject({ operator: operatorName, project: projectName, iss: z.string() });
 export type WhoamiView = z.infer<typeof whoamiView>;
+
+/** `POST /v1/vms/:vm/release-intent`: what an operator proves to let a held identity in again. */
+export const releaseIntent = z.strictObject({
+  op: operationId,
+  /** Base64url of the canonical bytes that a proof covers. */
+  intent: z.string(),
+  intent_hash: bytes32,
+  not_after: z.number().int(),
+  methods: z.array(proofMethods),
+});
+export type ReleaseIntent = z.infer<typeof releaseIntent>;
+
+/** `POST /v1/vms/:vm/release` */
+export const releaseRequest = z.strictObject({ op: operationId, intent_hash: bytes32, proof });
+export type ReleaseRequest = z.infer<typeof releaseRequest>;

@@ -16,6 +16,7 @@ import { eventRoutes } from './routes-events.ts';
 import { installationRoutes, joinTokenRoutes, preflightRoutes, vmRoutes } from './routes-installation.ts';
 import { operationRoutes } from './routes-operations.ts';
 import { passkeyRoutes } from './routes-passkeys.ts';
+import { releaseRoutes } from './routes-release.ts';
 import { healthView } from './schemas.ts';
 
 const BODY_BYTES_MAX = FRAME_BYTES_MAX;
@@ -52,6 +53,7 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
   await app.register(async (closed) => {
     requireKey(closed, parts.store.db);
     vmRoutes(closed, parts);
+    releaseRoutes(closed, parts);
     preflightRoutes(closed, parts);
     joinTokenRoutes(closed, parts);
     installationRoutes(closed, parts);

@@ -8,6 +8,8 @@ import type { VmView } from '../api/schemas.ts';
 import { type CommonOptions, interruptible, onServer, withConnection } from './action.ts';
 import type { HistoryEvent } from './client/api.ts';
 import type { Client } from './client/client.ts';
+import { withProof } from './commands-reset.ts';
+import { type ReleaseOptions, unquarantine } from './release.ts';
 import { codeWithHint, fields, printable, table, writeJson, writeLine, writeNote } from './view/text.ts';
 import { checkMachine } from './vm-check.ts';
 
@@ -36,6 +38,12 @@ export function registerVmCommands(program: Command): void {
     .description('whether a machine can be reset now, and if not, why; changes nothing and needs no proof')
     .argument('<vm>', 'id or name');
   onServer<CommonOptions>(check, (client, { json }, [name = '']) => checkMachine(client, name, json ?? false));
+
+  const release = withProof(withConnection(vm.command('unquarantine')))
+    .description('let a held identity in again; needs a verification method of yours')
+    .argument('<vm>', 'id or name')
+    .option('-y, --yes', 'do not ask');
+  onServer<ReleaseOptions>(release, (client, options, [name = '']) => unquarantine(client, name, options));
 
   const watch = withConnection(vm.command('watch'))
     .description('what happens on one machine or on all, as it happens')
@@ -78,8 +86,8 @@ function historyLine({ at, type, vm, op, data }: HistoryEvent): string {
 
 const HEAD = ['NAME', 'STATUS', 'SYSTEM', 'AGENT', 'LAST SEEN', 'FLAGS', 'ID'];
 
-function row({ name, online, busy, facts, agent_version, last_seen, flags, id }: VmView): string[] {
-  const status = `${online ? 'online' : 'offline'}${busy ? ', busy' : ''}`;
+function row({ name, online, quarantine, busy, facts, agent_version, last_seen, flags, id }: VmView): string[] {
+  const status = quarantine ? 'held' : `${online ? 'online' : 'offline'}${busy ? ', busy' : ''}`;
   return [name, status, facts?.os ?? '', agent_version ?? '', last_seen ?? 'never', flags.join(' '), id];
 }
 
@@ -111,5 +119,10 @@ function showMachine(machine: VmView): void {
       ],
     ]),
   );
+  if (machine.quarantine) {
+    writeLine(
+      `Held since ${machine.quarantine.since}; let it in again with: latchkey vm unquarantine ${printable(machine.name)}`,
+    );
+  }
   for (const flag of machine.flags) writeLine(`Look at this: ${codeWithHint(flag)}`);
 }

@@ -60,7 +60,12 @@ async function sourceOf(secret: SecretInput): Promise<NonNullable<ResetIntent['a
   return { mode: 'typed', sealed_sha256: await sha256Text(secret.sealed) };
 }
 
-function methodsFor(ledger: SignerLedger, root: RootPayload, operator: string, as: 'first' | 'second'): FactorMethod[] {
+export function methodsFor(
+  ledger: SignerLedger,
+  root: RootPayload,
+  operator: string,
+  as: 'first' | 'second',
+): FactorMethod[] {
   const allowed = allowedFactors(policyOf(ledger), root, factorsOf(ledger, operator), as);
   return [...new Set(allowed.map(({ kind }) => kind))];
 }

@@ -108,6 +108,17 @@ export const signerMethods = {
       methods: z.array(method),
     }),
   },
+  /** Writes the bytes of an intent to let a held identity in again. */
+  'release.build': {
+    params: z.strictObject({ project: projectName, agent: agentId, operator: operatorName }),
+    result: z.strictObject({
+      op: operationId,
+      intent: z.string(),
+      intent_hash: bytes32,
+      not_after: seconds,
+      methods: z.array(method),
+    }),
+  },
   /** Checks a factor on exactly this intent and burns it. */
   'intent.prove': {
     params: z.strictObject({ ...onIntent, proof }),

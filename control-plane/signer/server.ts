@@ -22,6 +22,7 @@ import {
 } from './operators.ts';
 import type { SignerParts } from './parts.ts';
 import { proveIntent } from './proofs.ts';
+import { buildRelease } from './release.ts';
 import {
   type AdminMethods,
   adminMethods,
@@ -72,6 +73,7 @@ function signerHandlers(parts: SignerParts): Handlers {
     'factor.passkey': (params) => passkeyOptions(parts, params),
     'passkey.options': (params) => registrationOptions(parts, params),
     'passkey.register': (params) => registerPasskey(parts, params),
+    'release.build': (params) => buildRelease(parts, params),
     'command.mint': (params) => mintCommand(parts, params),
     'cancel.mint': (params) => mintCancel(parts, params),
     alarms: (params) => alarmsAfter(parts, params),

@@ -20,6 +20,8 @@ import {
   joinTokenCreated,
   joinTokenList,
   operatorCreated,
+  type ReleaseRequest,
+  releaseIntent,
   trustView,
   whoamiView,
 } from '../../api/schemas-installation.ts';
@@ -66,6 +68,8 @@ export function connectApi(connection: Connection) {
     cancel: (op: string) => post(operationView, `${operationPath(op)}/cancel`, {}),
     collected: (op: string) =>
       exchange(connection, { method: 'POST', path: `${operationPath(op)}/collected`, body: {} }),
+    releaseIntent: (vm: string) => post(releaseIntent, `/v1/vms/${encodeURIComponent(vm)}/release-intent`, {}),
+    release: (vm: string, body: ReleaseRequest) => post(vmView, `/v1/vms/${encodeURIComponent(vm)}/release`, body),
     createJoinToken: (body: NonNullable<JoinTokenRequest>) => post(joinTokenCreated, '/v1/join-tokens', body),
     joinTokens: () => get(joinTokenList, '/v1/join-tokens'),
     revokeJoinToken: (id: string) =>

@@ -41,7 +41,7 @@ export async function proveAndSubmit(
   }
 }
 
-async function proofBody(proof: Proof, { hash, hashBytes }: Submission['checked']): Promise<SubmitRequest> {
+export async function proofBody(proof: Proof, { hash, hashBytes }: Submission['checked']): Promise<SubmitRequest> {
   if (proof.method !== 'key') return { method: proof.method, code: proof.code, intent_hash: hash };
   const signature = await crypto.subtle.sign('Ed25519', proof.key.privateKey, Uint8Array.from(hashBytes));
   return { method: 'key', kid: proof.key.kid, sig: toBase64url(new Uint8Array(signature)), intent_hash: hash };

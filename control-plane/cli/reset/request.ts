@@ -47,7 +47,7 @@ export type CodeMethod = 'totp' | 'email' | 'recovery';
 export type Proof = Readonly<{ method: CodeMethod; code: string }> | Readonly<{ method: 'key'; key: SigningKey }>;
 
 export type ProofQuestion = Readonly<{
-  operation: OperationView;
+  operation: Pick<OperationView, 'vm_name'>;
   intentHash: string;
   methods: IntentResponse['methods'];
   /** Counts from 1. */

@@ -129,6 +129,46 @@ describe('a second connection of one identity', () => {
     expect(await agent.connect()).toBe(REFUSED);
   });
 
+  test('of a held identity gets in again once an operator has proven it, and not before', async () => {
+    const agent = await world.machine();
+    await agent.clone().connect();
+    const { id } = await world.vmOf(agent);
+    const other = await world.machine();
+    const release = (vm: string, body: object) => world.ask('POST', `/v1/vms/${vm}/release`, body);
+    const { body: built } = await world.ask('POST', `/v1/vms/${id}/release-intent`, {});
+    const { op, intent_hash } = built as { op: string; intent_hash: string };
+    const proof = await world.keyProof(intent_hash);
+    // Not without a factor, not for a machine that is not held, and not with the proof of another act.
+    expect((await release(id, { op, intent_hash })).body['code']).toBe('REQUEST_INVALID');
+    expect((await release((await world.vmOf(other)).id, { op, intent_hash, proof })).body['code']).toBe(
+      'STATE_CONFLICT',
+    );
+    const draft = await world.draft(other);
+    const reset = await world.intent(draft);
+    const stolen = { op: draft.op, intent_hash: reset.intent_hash, proof: await world.keyProof(reset.intent_hash) };
+    expect((await release(id, stolen)).body['code']).toBe('AUTHZ_INVALID');
+    expect(await agent.connect()).toBe(REFUSED);
+    const released = await release(id, { op, intent_hash, proof });
+    expect([released.status, released.body['quarantine'], released.body['flags']]).toEqual([200, null, []]);
+    expect(await agent.connect()).toBeNull();
+    // One proof, one release.
+    await agent.clone().connect();
+    expect(await heldFor(agent)).toBe('CLONE_SUSPECTED');
+    expect((await release(id, { op, intent_hash, proof })).body['code']).toBe('AUTHZ_INVALID');
+  });
+
+  test('of a held identity is not let in by a wrong proof, and five of them void it', async () => {
+    const agent = await world.machine();
+    await agent.clone().connect();
+    const { id } = await world.vmOf(agent);
+    const { body: built } = await world.ask('POST', `/v1/vms/${id}/release-intent`, {});
+    const { op, intent_hash } = built as { op: string; intent_hash: string };
+    const wrong = await world.keyProof(random32());
+    const refused = await world.ask('POST', `/v1/vms/${id}/release`, { op, intent_hash, proof: wrong });
+    expect(refused.status).toBe(403);
+    expect(await heldFor(agent)).toBe('CLONE_SUSPECTED');
+  });
+
   test('of a held identity starts nothing: a draft is AGENT_QUARANTINED', async () => {
     const agent = await world.machine();
     const draft = await world.draft(agent);

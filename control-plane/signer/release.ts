@@ -1,0 +1,28 @@
+// The intent to let a held identity in again. It is proven like any other and signed for nobody: no machine obeys it, and no
+// command can be made of it.
+
+import { canonicalBytes } from '../../protocol/canonical.ts';
+import { encodeIntent, intentHash } from '../../protocol/intent.ts';
+import { toBase64url } from '../../protocol/keys.ts';
+import { INTENT_TTL_S } from '../../protocol/limits.ts';
+import { newId } from '../../protocol/schema.ts';
+import { methodsFor } from './intents.ts';
+import type { SignerParts } from './parts.ts';
+import type { Params, Result, SignerMethods } from './requests.ts';
+
+export async function buildRelease(
+  { ledger, randomBytes, nowS, authority }: SignerParts,
+  { project, agent, operator }: Params<SignerMethods, 'release.build'>,
+): Promise<Result<SignerMethods, 'release.build'>> {
+  const op = newId('op', randomBytes);
+  const not_after = nowS() + INTENT_TTL_S;
+  const nonce = toBase64url(randomBytes(32));
+  const bytes = canonicalBytes({ v: 1, op, project, agent, operator, nonce, not_after, act: 'release' });
+  const [intent, hash] = [encodeIntent(bytes), await intentHash(bytes)];
+  const { root } = await authority.current();
+  ledger.transaction(() => {
+    ledger.putIntent({ op, bytes: intent, hash, agent, project, operator, not_after, two_people: 0 });
+    ledger.audit({ at: nowS(), kind: 'release.built', op, operator, data: { hash, agent } });
+  });
+  return { op, intent, intent_hash: hash, not_after, methods: methodsFor(ledger, root, operator, 'first') };
+}
