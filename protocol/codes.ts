@@ -316,6 +316,15 @@ const table = {
     'A passkey works in a browser and not on the command line.',
     'Verify by another method, or reset from the web console.',
   ),
+  // Accounts of Windows.
+  DOMAIN_CONTROLLER: refused(
+    'The machine is a domain controller: its accounts are the domain’s.',
+    'Reset the password with the domain’s own tools.',
+  ),
+  ACCOUNT_NAME_UNSUPPORTED: refused(
+    'The account’s name has signs that are not carried.',
+    'Rename it: letters and digits of ASCII, dot, dash and underscore, 20 at most.',
+  ),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;
