@@ -86,6 +86,7 @@ function talk(program: Program, hear: Parameters<Processes['talk']>[1]): Promise
       if (act === 'wait') return;
       untyped = act.type;
       typing = setTimeout(() => {
+        act.typed();
         if (!type(terminal, act.type)) stop('stopped');
       }, act.settleMs);
     });

@@ -7,6 +7,8 @@ import type { Secret } from '../../protocol/secret.ts';
  * `active`: a hash that can match. `no_password`: a field that holds no hash and never held one that can be brought back
  * (`*`, `!`, `!!`, `!*`; usual for root in cloud images). `locked`: `!` before a hash. `expired`: the account's own end
  * (shadow(5), field 8) has passed, whatever its password says.
+ *
+ * On Windows `locked` is disabled or locked out, and there is no `no_password`: Windows does not tell.
  */
 export type AccountState = 'active' | 'no_password' | 'locked' | 'expired';
 

@@ -22,9 +22,10 @@ export type Ended = Readonly<{ ending: Ending; status: number | null }>;
 
 /**
  * What to do after a piece of output: wait for more, end the program, or type these bytes once the terminal has been
- * silent for `settleMs`. The bytes are the adapter's from then on, and it wipes them.
+ * silent for `settleMs`; `typed` is called as they are typed. More output before that asks anew and types nothing. The
+ * bytes are the adapter's from then on, and it wipes them.
  */
-export type TerminalAct = 'wait' | 'stop' | Readonly<{ type: Uint8Array; settleMs: number }>;
+export type TerminalAct = 'wait' | 'stop' | Readonly<{ type: Uint8Array; settleMs: number; typed(): void }>;
 
 /**
  * The contract:

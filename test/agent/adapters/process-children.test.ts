@@ -1,5 +1,6 @@
 // Programs run for real, on whatever system the tests run on: through pipes and on a terminal.
 
+import { fail } from 'node:assert/strict';
 import { describe, expect, it } from 'vitest';
 import { processChildren } from '../../../agent/adapters/process-children.ts';
 import type { Program, TerminalAct } from '../../../agent/ports/process.ts';
@@ -63,11 +64,17 @@ describe('a program on a terminal', () => {
     const ended = await processes.talk(node(ASKS), (output): TerminalAct => {
       heard += Buffer.from(output).toString();
       if (typed > 0 || !heard.endsWith('Name: ')) return 'wait';
-      typed += 1;
-      return { type: bytes, settleMs: 20 };
+      return {
+        type: bytes,
+        settleMs: 20,
+        typed: () => {
+          typed += 1;
+        },
+      };
     });
     expect(ended).toEqual({ ending: 'exited', status: 5 });
     expect(heard).toContain('heard 3');
+    expect(typed).toBe(1);
     expect([...bytes]).toEqual([0, 0, 0, 0]);
   });
   it('is not typed anything at a prompt that does not stand still', async () => {
@@ -76,7 +83,7 @@ describe('a program on a terminal', () => {
     const given: Buffer[] = [];
     const ended = await processes.talk(node(script, { timeoutMs: 900 }), () => {
       given.push(Buffer.from('ada\r'));
-      return { type: given.at(-1) ?? Buffer.alloc(0), settleMs: 500 };
+      return { type: given.at(-1) ?? Buffer.alloc(0), settleMs: 500, typed: () => fail('typed') };
     });
     expect(ended).toEqual({ ending: 'timeout', status: null });
     expect(given.length).toBeGreaterThan(1);

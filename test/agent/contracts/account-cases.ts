@@ -3,7 +3,15 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import type { AccountObstacle } from '../../../agent/ports/accounts.ts';
-import { type AccountsSubject, accountsRules, changedNames, changesNothing, ROOT, setAndProve } from './accounts.ts';
+import {
+  type AccountsSubject,
+  accountsRules,
+  changedNames,
+  changesNothing,
+  linuxTraits,
+  ROOT,
+  setAndProve,
+} from './accounts.ts';
 import { drawSecret, type Rule, refuses } from './contract.ts';
 
 const DAEMON = { uid: 1, shell: '/usr/sbin/nologin' } as const;
@@ -33,6 +41,7 @@ const accountCases: readonly Rule<AccountsSubject>[] = [
   },
   {
     title: 'an account of the system without a shell gets a password where it is named, and its shell is told',
+    of: 'linux',
     async run(subject) {
       await subject.given({ ...ROOT, daemon: DAEMON });
       const accounts = subject.accounts();
@@ -50,6 +59,7 @@ const accountCases: readonly Rule<AccountsSubject>[] = [
   },
   {
     title: 'an account without a line among the passwords gets one, and nobody else’s changes',
+    of: 'linux',
     async run(subject) {
       await subject.given({ ...ROOT, ada: { uid: 1000, unlisted: true }, bob: { uid: 1001, password: drawSecret() } });
       const accounts = subject.accounts();
@@ -67,6 +77,7 @@ const accountCases: readonly Rule<AccountsSubject>[] = [
   },
   {
     title: 'a policy that only warns root does not stop it',
+    of: 'linux',
     async run(subject) {
       await subject.given(ROOT);
       const accounts = subject.accounts();
@@ -76,6 +87,7 @@ const accountCases: readonly Rule<AccountsSubject>[] = [
   },
   {
     title: 'a password that was used before is refused where the system remembers',
+    of: 'linux',
     async run(subject) {
       await subject.given({ ...ROOT, ada: { uid: 1000 } });
       const accounts = subject.accounts();
@@ -118,6 +130,7 @@ const accountCases: readonly Rule<AccountsSubject>[] = [
   },
   {
     title: 'busybox’s own password program is understood',
+    of: 'linux',
     async run(subject) {
       await subject.given({ ...ROOT, ada: { uid: 1000, password: drawSecret() } });
       const accounts = subject.accounts();
@@ -130,10 +143,12 @@ const accountCases: readonly Rule<AccountsSubject>[] = [
   },
   {
     title: 'a busybox without the password program counts as a missing one',
+    of: 'linux',
     run: changesNothing('program_not_in_busybox', 'PASSWD_FAILED', 'missing'),
   },
   {
     title: 'a shell that is not there lets nobody in',
+    of: 'linux',
     async run(subject) {
       await subject.given({ ...ROOT, ada: { uid: 1000, shell: '/opt/gone/zsh' } });
       const accounts = subject.accounts();
@@ -171,6 +186,9 @@ const accountCases: readonly Rule<AccountsSubject>[] = [
         await subject.failToSignIn('bob');
         deepEqual(await accounts.obstacles(ada), ['FAILLOCK_ACTIVE']);
         await accounts.setPassword(ada, drawSecret());
+        const { lockoutIsState } = subject.traits ?? linuxTraits;
+        deepEqual(await accounts.obstacles(ada), lockoutIsState ? [] : ['FAILLOCK_ACTIVE']);
+        await subject.failToSignIn('ada');
         deepEqual(await accounts.obstacles(ada), ['FAILLOCK_ACTIVE']);
         const before = await accounts.fingerprint();
         await accounts.clearLockout(ada);
@@ -192,18 +210,22 @@ const accountCases: readonly Rule<AccountsSubject>[] = [
   },
   {
     title: 'an SSH server that takes no passwords is told',
+    of: 'linux',
     run: tells('ada', 'ssh_password_off', ['SSH_PASSWORD_OFF']),
   },
   {
     title: 'an SSH server that takes none from root is told of root',
+    of: 'linux',
     run: tells('root', 'ssh_root_password_off', ['SSH_ROOT_PASSWORD_OFF']),
   },
   {
     title: 'an SSH server that takes none from root is no obstacle to others',
+    of: 'linux',
     run: tells('ada', 'ssh_root_password_off', []),
   },
   {
     title: 'an SSH server whose answer depends on who connects is told as that',
+    of: 'linux',
     run: tells('ada', 'ssh_depends', ['SSH_DEPENDS']),
   },
 ];

@@ -48,7 +48,25 @@ export type AccountsSetting =
   | 'ssh_root_password_off'
   | 'ssh_depends';
 
+/** Where systems differ in what they call the same thing. */
+export type AccountsTraits = Readonly<{
+  /** The number of the account that is given as uid 0. */
+  administratorUid: number;
+  /** What is told of an account that never had a password. */
+  withoutPassword: 'no_password' | 'active';
+  /** Wrong passwords lock the account itself, so that a new password cannot be proven before it is unlocked. */
+  lockoutIsState: boolean;
+}>;
+
+export const linuxTraits: AccountsTraits = {
+  administratorUid: 0,
+  withoutPassword: 'no_password',
+  lockoutIsState: false,
+};
+
 export type AccountsSubject = Readonly<{
+  /** Those of Linux, where it does not say otherwise. */
+  traits?: AccountsTraits;
   /** Makes these all the accounts there are. */
   given(accounts: Readonly<Record<string, GivenAccount>>): Promise<void>;
   accounts(options?: { administrator?: string }): Accounts;
@@ -91,7 +109,8 @@ export const accountsRules: readonly Rule<AccountsSubject>[] = [
     title: 'the default administrator is the one account with uid 0',
     async run(subject) {
       await subject.given({ ada: { uid: 1000 }, ...ROOT });
-      deepEqual(await subject.accounts().resolve(null), { name: 'root', uid: 0, state: 'no_password' });
+      const { administratorUid: uid, withoutPassword: state } = subject.traits ?? linuxTraits;
+      deepEqual(await subject.accounts().resolve(null), { name: 'root', uid, state });
     },
   },
   {
@@ -103,6 +122,7 @@ export const accountsRules: readonly Rule<AccountsSubject>[] = [
   },
   {
     title: 'two accounts with uid 0 are ambiguous, by default and by name',
+    of: 'linux',
     async run(subject) {
       await subject.given({ ...ROOT, toor: { uid: 0 } });
       await refuses(subject.accounts().resolve(null), 'ACCOUNT_AMBIGUOUS');
@@ -112,6 +132,7 @@ export const accountsRules: readonly Rule<AccountsSubject>[] = [
   },
   {
     title: 'the configuration settles which of two accounts with one uid is meant',
+    of: 'linux',
     async run(subject) {
       await subject.given({ ...ROOT, toor: { uid: 0 } });
       const accounts = subject.accounts({ administrator: 'root' });
@@ -141,7 +162,8 @@ export const accountsRules: readonly Rule<AccountsSubject>[] = [
       });
       const states = ['root', 'ada', 'bob', 'eve', 'kim'].map((name) => subject.accounts().resolve(name));
       const found = (await Promise.all(states)).map(({ state }) => state);
-      deepEqual(found, ['no_password', 'active', 'locked', 'expired', 'active']);
+      const { withoutPassword } = subject.traits ?? linuxTraits;
+      deepEqual(found, [withoutPassword, 'active', 'locked', 'expired', 'active']);
     },
   },
   {
@@ -264,15 +286,24 @@ export const accountsRules: readonly Rule<AccountsSubject>[] = [
       deepEqual(await accounts.fingerprint(), before);
     },
   },
-  { title: 'a held account database is SHADOW_LOCKED', run: changesNothing('lock_held', 'SHADOW_LOCKED', 'lock') },
-  { title: 'a read-only file system is FS_READONLY', run: changesNothing('read_only', 'FS_READONLY', 'readonly') },
-  { title: 'a full disk is told', run: changesNothing('full', 'PASSWD_FAILED', 'full') },
+  {
+    title: 'a held account database is SHADOW_LOCKED',
+    of: 'linux',
+    run: changesNothing('lock_held', 'SHADOW_LOCKED', 'lock'),
+  },
+  {
+    title: 'a read-only file system is FS_READONLY',
+    of: 'linux',
+    run: changesNothing('read_only', 'FS_READONLY', 'readonly'),
+  },
+  { title: 'a full disk is told', of: 'linux', run: changesNothing('full', 'PASSWD_FAILED', 'full') },
   {
     title: 'a password program that shows the secret has failed',
     run: changesNothing('program_echoes', 'PASSWD_FAILED', 'echoed'),
   },
   {
     title: 'a password program that asks for the current password is given nothing',
+    of: 'linux',
     async run(subject) {
       await changesNothing('program_asks_current', 'PASSWD_FAILED', 'asks_current')(subject);
       equal(await subject.bytesGiven(), 0);

@@ -7,7 +7,8 @@ import type { Code } from '../../../protocol/codes.ts';
 import { Failure } from '../../../protocol/failure.ts';
 import { Secret } from '../../../protocol/secret.ts';
 
-export type Rule<S> = Readonly<{ title: string; run(subject: S): Promise<void> }>;
+/** `of`: the one system that has what the rule is about. */
+export type Rule<S> = Readonly<{ title: string; run(subject: S): Promise<void>; of?: 'linux' }>;
 
 /** Passes when the promise fails with this code and, where given, this reason. */
 export async function refuses(act: Promise<unknown>, code: Code, reason?: string): Promise<void> {
