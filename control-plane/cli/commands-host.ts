@@ -7,7 +7,7 @@ import { adminClient } from '../signer/client.ts';
 import { type CommonOptions, onHost, onServer, withConnection, withJson } from './action.ts';
 import { seconds } from './commands-reset.ts';
 import { dataFolder } from './connection.ts';
-import { addOperator, type OperatorOptions, recoverOperator } from './operator.ts';
+import { addOperator, exportOperators, type OperatorOptions, recoverOperator } from './operator.ts';
 import { UsageError } from './prompts.ts';
 import { exportTrust, type TrustOptions } from './trust.ts';
 import { fields, table, writeJson, writeLine } from './view/text.ts';
@@ -92,6 +92,11 @@ function registerOperator(operator: Command): void {
       throw new UsageError('--totp, --key, --generate-key, --email and --recovery-codes exclude each other');
     return addOperator(client, name, options);
   });
+
+  const exported = withJson(operator.command('export'))
+    .description('write the public keys of operators, for a root whose machines check proofs themselves')
+    .requiredOption('-o, --output <file>', 'file to write');
+  onHost<Readonly<{ json?: boolean; output: string }>>(exported, (options) => exportOperators(options));
 
   const recover = withJson(operator.command('recover'))
     .description('replace all verification methods of an operator who has lost them; recorded and alarmed')

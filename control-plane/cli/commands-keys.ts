@@ -61,6 +61,13 @@ function registerCeremony(ceremony: Command): void {
         'off',
       ]),
     )
+    .option('--operators <file>', 'keys that machines check proofs with, as `latchkey operator export` wrote them')
+    .addOption(
+      new Option('--operator-proof <policy>', 'whether machines demand a proof that they can check').choices([
+        'required',
+        'off',
+      ]),
+    )
     .requiredOption('-o, --output <file>', 'draft to write')
     .addOption(days());
   onHost<DraftOptions>(draft, (options) => draftRoot(options));

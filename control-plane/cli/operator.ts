@@ -14,6 +14,7 @@ import type { CommonOptions } from './action.ts';
 import type { Client } from './client/client.ts';
 import { readConfigured } from './client/private-files.ts';
 import { dataFolder } from './connection.ts';
+import { writeFresh } from './keys/ceremony.ts';
 import { UsageError } from './prompts.ts';
 import { writeJson, writeLine } from './view/text.ts';
 
@@ -47,6 +48,15 @@ export async function recoverOperator(name: string, { json }: Readonly<{ json?: 
   writeLine(`Everything that ${name} proved with is gone. This was recorded, and told to the address that was known.`);
   showFactor(name, { totpUri, kid: null, codes });
   writeLine('Shown this once.');
+}
+
+/** Keys and passkeys of all operators: public, and the only factors that a machine can check. */
+export async function exportOperators({ output, json }: Readonly<{ output: string; json?: boolean }>): Promise<void> {
+  const { operators } = await adminClient(pathsIn(dataFolder()).adminSocket)('operator.keys', {});
+  await writeFresh(output, `${JSON.stringify(operators)}\n`);
+  const names = Object.keys(operators);
+  if (json) writeJson({ event: 'exported', file: output, operators: names });
+  else writeLine(`Wrote ${output}: ${names.length === 0 ? 'nobody has a key or a passkey' : names.join(', ')}.`);
 }
 
 async function factorOf(name: string, options: OperatorOptions): Promise<Factor> {

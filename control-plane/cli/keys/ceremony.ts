@@ -5,7 +5,7 @@ import { open } from 'node:fs/promises';
 import * as z from 'zod/mini';
 import { Failure } from '../../../protocol/failure.ts';
 import { signingKeyFromSeed } from '../../../protocol/keys.ts';
-import { openRoot, type RootPayload } from '../../../protocol/root.ts';
+import { type Operators, openRoot, operators, type RootPayload } from '../../../protocol/root.ts';
 import { type Ed25519Jwk, ed25519Jwk, parseSchema } from '../../../protocol/schema.ts';
 import { readKey, writeKey } from '../../config/key-file.ts';
 import { randomKernel } from '../../config/random-kernel.ts';
@@ -45,6 +45,8 @@ export type DraftOptions = Json &
     command?: string;
     session?: string;
     channelBinding?: 'off' | 'required';
+    operators?: string;
+    operatorProof?: 'off' | 'required';
     days: number;
     output: string;
   }>;
@@ -58,6 +60,8 @@ export async function draftRoot(options: DraftOptions): Promise<void> {
     ...(options.command === undefined ? {} : { command: await readPublic(options.command) }),
     ...(options.session === undefined ? {} : { session: await readPublic(options.session) }),
     ...(options.channelBinding ? { channelBinding: options.channelBinding } : {}),
+    ...(options.operators === undefined ? {} : { operators: await readOperators(options.operators) }),
+    ...(options.operatorProof ? { operatorProof: options.operatorProof === 'required' } : {}),
   });
   await writeFresh(options.output, text(draftOf(root)));
   show(root, draftOf(root), options);
@@ -94,6 +98,15 @@ export function text(document: object): string {
 export function show(root: RootPayload, { signatures }: Pick<Draft, 'signatures'>, { json }: Json): void {
   if (json) writeJson({ event: 'root', version: root.version, expires: root.expires, signatures: signatures.length });
   else writeLine(describeRoot(root, signatures));
+}
+
+async function readOperators(path: string): Promise<Operators> {
+  try {
+    return parseSchema(operators, parsed(await readConfigured(path, 'operators'), path));
+  } catch (cause) {
+    if (cause instanceof Failure && cause.code === 'CONFIG_INVALID') throw cause;
+    throw new Failure('CONFIG_INVALID', { path, reason: 'not what `latchkey operator export` wrote' }, cause);
+  }
 }
 
 async function readPublic(path: string): Promise<Ed25519Jwk> {

@@ -5,7 +5,14 @@ import * as z from 'zod/mini';
 import { canonicalBytes, parseCanonical } from '../../../protocol/canonical.ts';
 import { codeOf, Failure } from '../../../protocol/failure.ts';
 import { fromBase64url, type SigningKey, thumbprint, toBase64url } from '../../../protocol/keys.ts';
-import { advanceRoot, type RootPayload, rootPayload, type SignedRoot, signRoot } from '../../../protocol/root.ts';
+import {
+  advanceRoot,
+  type Operators,
+  type RootPayload,
+  rootPayload,
+  type SignedRoot,
+  signRoot,
+} from '../../../protocol/root.ts';
 import { bytes64, type Ed25519Jwk, parseSchema } from '../../../protocol/schema.ts';
 
 /** What the next root says otherwise than the current one. */
@@ -17,6 +24,9 @@ export type Changes = Readonly<{
   command?: Ed25519Jwk;
   session?: Ed25519Jwk;
   channelBinding?: RootPayload['policy']['cb'];
+  /** All of them: those that are not named may prove nothing to a machine any more. */
+  operators?: Operators;
+  operatorProof?: boolean;
 }>;
 
 /** As `SignedRoot`, and without a signature at first. */
@@ -32,7 +42,12 @@ export async function nextRoot(current: RootPayload, changes: Changes): Promise<
     jwks
       ? Promise.all(jwks.map(async (jwk) => [await thumbprint(jwk), jwk] as const))
       : current.roles[role].kids.map((kid) => [kid, current.keys[kid]?.jwk as Ed25519Jwk] as const);
-  const { rootKeys, command, session, expires } = changes;
+  const { rootKeys, command, session, expires, operatorProof, operators = current.roles.operators } = changes;
+  // Machines that demand a proof of somebody whom their root does not name obey nobody.
+  const demanded = operatorProof ?? current.policy.require_operator_proof;
+  if (demanded && Object.keys(operators ?? {}).length === 0) {
+    throw new Failure('CONFIG_INVALID', { field: 'operators', reason: 'a proof is required and nobody is named' });
+  }
   const root = await given(rootKeys, 'root');
   const commands = await given(command && [command], 'command');
   const sessions = await given(session && [session], 'session');
@@ -48,8 +63,13 @@ export async function nextRoot(current: RootPayload, changes: Changes): Promise<
       root: { kids: kids(root), threshold },
       command: { kids: kids(commands), threshold: 1 },
       session: { kids: kids(sessions), threshold: 1 },
+      ...(operators ? { operators } : {}),
     },
-    policy: { ...current.policy, ...(changes.channelBinding ? { cb: changes.channelBinding } : {}) },
+    policy: {
+      ...current.policy,
+      ...(changes.channelBinding ? { cb: changes.channelBinding } : {}),
+      ...(operatorProof === undefined ? {} : { require_operator_proof: operatorProof }),
+    },
   };
 }
 

@@ -19,6 +19,8 @@ export function describeRoot(root: RootPayload, signatures: SignedRoot['signatur
     ['command key', roles.command.kids.join(' ')],
     ['session key', roles.session.kids.join(' ')],
     ['channel binding', root.policy.cb],
+    ['operator proof', root.policy.require_operator_proof ? 'required' : 'off'],
+    ['operators', Object.keys(roles.operators ?? {}).join(' ') || 'none'],
     ['also signed by', others.join(' ') || 'nobody'],
   ]);
 }

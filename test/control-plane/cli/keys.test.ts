@@ -8,6 +8,7 @@ import { openInstallation } from '../../../control-plane/config/installation.ts'
 import { pathsIn } from '../../../control-plane/config/paths.ts';
 import { randomKernel } from '../../../control-plane/config/random-kernel.ts';
 import { TrustChain } from '../../../control-plane/config/trust-chain.ts';
+import { signingKeyFromSeed } from '../../../protocol/keys.ts';
 import type { SignedRoot } from '../../../protocol/root.ts';
 import { collect, spawnMain } from './programs.ts';
 
@@ -47,6 +48,29 @@ describe('a ceremony', () => {
     expect((await newest()).roles.root).toMatchObject({ threshold: 2, kids: { length: 3 } });
     expect(existsSync(paths().rootKey)).toBe(false);
     expect((await run('show')).stdout).toMatch(/root +2 of 3/);
+  });
+
+  test('names operators whose proofs machines demand, and a rotation keeps them', async () => {
+    const { jwk } = await signingKeyFromSeed(new Uint8Array(32).fill(7));
+    writeFileSync(file('operators.json'), JSON.stringify({ ada: { keys: [jwk], passkeys: [] } }));
+    await run('export', '-o', file('root.json'));
+    const draft = (...more: string[]) => run('ceremony', 'draft', '--root', file('root.json'), ...more);
+    // Nobody named, and a proof demanded: no machine would obey anybody.
+    const nobody = await draft('--operator-proof', 'required', '-o', file('draft'));
+    expect([nobody.code, nobody.stderr]).toEqual([1, expect.stringContaining('CONFIG_INVALID')]);
+    const named = await draft(
+      '--operators',
+      file('operators.json'),
+      '--operator-proof',
+      'required',
+      '-o',
+      file('draft'),
+    );
+    expect(named.stdout).toMatch(/operator proof +required/);
+    expect(await run('publish', file('draft'))).toMatchObject({ code: 0, stderr: '' });
+    expect(await run('rotate', 'command')).toMatchObject({ code: 0, stderr: '' });
+    const { version, roles, policy } = await newest();
+    expect([version, Object.keys(roles.operators ?? {}), policy.require_operator_proof]).toEqual([3, ['ada'], true]);
   });
 
   test('30 is not over before enough keys of the new version have signed', async () => {

@@ -1,6 +1,10 @@
 // Operators' verification methods on the control plane's host: added, listed, and replaced when they are lost.
 
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { thumbprint } from '../../../protocol/keys.ts';
+import type { Ed25519Jwk } from '../../../protocol/schema.ts';
 import { run, ServeProgram } from '../program.ts';
 
 const program = new ServeProgram();
@@ -34,6 +38,18 @@ test('what is shown once is shown in words, too', async () => {
   expect(stdout).toContain('Recovery codes of bob, each for one use:');
   expect(stdout).toContain('Shown this once.');
   expect((await latchkey('operator', 'recover', 'bob')).stdout).toContain('Everything that bob proved with is gone.');
+});
+
+test('the public keys that machines may check are exported, and nothing else of anybody', async () => {
+  const [key, output] = [join(program.data, 'deployer.jwk'), join(program.data, 'operators.json')];
+  const { kid } = await json('operator', 'add', 'deployer', '--generate-key', key);
+  await json('operator', 'add', 'dave');
+  await json('operator', 'export', '-o', output);
+  const text = readFileSync(output, 'utf8');
+  const exported = JSON.parse(text) as Record<string, { keys: Ed25519Jwk[]; passkeys: unknown[] }>;
+  expect(Object.keys(exported)).toEqual(['deployer']);
+  expect(await thumbprint(exported['deployer']?.keys[0] as Ed25519Jwk)).toBe(kid);
+  expect(text).not.toContain((JSON.parse(readFileSync(key, 'utf8')) as { d: string }).d);
 });
 
 test('nobody is recovered whom nobody knows, and methods exclude each other', async () => {
