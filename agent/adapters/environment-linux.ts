@@ -7,6 +7,7 @@ import { Failure } from '../../protocol/failure.ts';
 import type { Environment, EnvironmentFacts } from '../ports/environment.ts';
 import { errnoOf } from './errno.ts';
 import { parseMountinfo, topMount } from './mountinfo.ts';
+import { compareMarker } from './root-marker.ts';
 
 /** What systemd-logind writes for the next boot alone. */
 const REBOOT_ARGUMENTS = [
@@ -104,15 +105,6 @@ function leadsTo(path: string, link: string): boolean {
 function bothSame(at: (path: string) => string): boolean | null {
   const answers = ['.', 'etc/.'].map((path) => isSameFile(at(path), at(`proc/1/root/${path}`)));
   return answers.includes(null) ? null : !answers.includes(false);
-}
-
-function compareMarker(path: string, remembered: string): EnvironmentFacts['marker'] {
-  try {
-    return readFileSync(path, 'utf8').trim() === remembered.trim() ? 'same' : 'other';
-  } catch (error) {
-    // One that is there and cannot be read is not the one that enrolment wrote.
-    return errnoOf(error) === 'ENOENT' ? 'missing' : 'other';
-  }
 }
 
 function isSameFile(one: string, other: string): boolean | null {

@@ -1,7 +1,9 @@
 // Whether the machine is the normally booted one. Each rule names a way in which a machine can have been "rerooted":
 // another root, another init, other kernel arguments (kernel-command-line(7), dracut.cmdline(7), bootup(7)).
 
-/** The facts that are judged; the port of the same name observes them. `null`: it could not be read. */
+import { type WindowsBootFacts, windowsFault } from './environment-windows.ts';
+
+/** The facts of Linux that are judged; the port of the same name observes them. `null`: it could not be read. */
 export type BootFacts = Readonly<{
   kernelCommandLine: string | null;
   initPath: string | null;
@@ -75,7 +77,11 @@ const unitArgument = /^(rd\.)?systemd\.(unit|wants)$/;
 const shellTargets = /^(rescue|emergency|debug-shell|runlevel1)(\.target|\.service)?$/;
 
 /** The first reason for which this environment is refused, or `undefined` where it is a normal one. */
-export function environmentFault(facts: BootFacts, acceptedRootfs: readonly string[] = []): string | undefined {
+export function environmentFault(
+  facts: BootFacts | WindowsBootFacts,
+  acceptedRootfs: readonly string[] = [],
+): string | undefined {
+  if ('system' in facts) return windowsFault(facts);
   if (facts.initrd) return 'initrd';
   if (facts.rootIsInits !== true) return 'root_is_not_inits';
   if (!facts.rootFilesystem || ![...rootFilesystems, ...acceptedRootfs].includes(facts.rootFilesystem))

@@ -26,6 +26,20 @@ export type EnvironmentFacts = Readonly<{
   marker: 'same' | 'other' | 'missing';
 }>;
 
+/** The same of a Windows machine; what each means stands in `core/environment-windows.ts`. */
+export type WindowsEnvironmentFacts = Readonly<{
+  system: 'windows';
+  /** A random UUID that the first to ask in this boot drew, in a place that does not outlive the boot. */
+  bootId: string;
+  safeMode: boolean | null;
+  preinstallation: boolean | null;
+  imageState: string | null;
+  setupInProgress: boolean | null;
+  bootOverride: boolean | null;
+  marker: EnvironmentFacts['marker'];
+}>;
+
 export type Environment = {
-  observe(): Promise<EnvironmentFacts>;
+  /** Rejects with a `Failure` where not even the boot can be told. */
+  observe(): Promise<EnvironmentFacts | WindowsEnvironmentFacts>;
 };

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { environmentLinux } from '../../../agent/adapters/environment-linux.ts';
 import type { EnvironmentFacts } from '../../../agent/ports/environment.ts';
+import { observeLinux } from '../contracts/environment.ts';
 
 const EFI = 'sys/firmware/efi/efivars';
 const normal: Readonly<Record<string, string>> = {
@@ -40,7 +41,7 @@ function observe({ files = {}, links = {}, without = [], initRoot = '../..' }: T
     mkdirSync(dirname(join(root, path)), { recursive: true });
     if (!without.includes(path)) symlinkSync(target, join(root, path));
   }
-  return environmentLinux({ root, marker: 'remembered' }).observe();
+  return observeLinux(environmentLinux({ root, marker: 'remembered' }));
 }
 
 describe('the facts of the environment', () => {

@@ -6,6 +6,8 @@ import { type Rule, refuses } from './contract.ts';
 export type PowerSubject = Readonly<{
   /** `unknown_init`: the first process is none that takes a request for a normal reboot. */
   power(machine: 'normal' | 'unknown_init'): Power;
+  /** What the second is refused with; `init_unknown` where it does not say otherwise. */
+  reason?: string;
 }>;
 
 export const powerRules: readonly Rule<PowerSubject>[] = [
@@ -16,8 +18,9 @@ export const powerRules: readonly Rule<PowerSubject>[] = [
   {
     title: 'an unknown init is not asked to reboot',
     async run(subject) {
-      await refuses(subject.power('unknown_init').available(), 'REBOOT_DENIED', 'init_unknown');
-      await refuses(subject.power('unknown_init').reboot(), 'REBOOT_DENIED', 'init_unknown');
+      const reason = subject.reason ?? 'init_unknown';
+      await refuses(subject.power('unknown_init').available(), 'REBOOT_DENIED', reason);
+      await refuses(subject.power('unknown_init').reboot(), 'REBOOT_DENIED', reason);
     },
   },
   {

@@ -26,3 +26,10 @@ export function netUserExchange(name: string): TerminalExchange {
   if (found === undefined) throw new Error(`no exchange ${name}`);
   return found;
 }
+
+export const shutdownFile = read<File<PipeExchange>>('shutdown.json');
+/** `fault`: the reason for which such a machine is refused. */
+export const environmentFile =
+  read<File<Readonly<{ source: string; answer: Readonly<Record<string, unknown>>; fault?: string }>>>(
+    'environment.json',
+  );
