@@ -4,12 +4,12 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { dirname, join } from 'node:path';
+import { isMachines } from './machine-files.ts';
 
 /** Largest text read from one file of /proc. */
 const TEXT_BYTES_MAX = 4_194_304;
 const LISTENING = '0A';
 const ESTABLISHED = '01';
-const OTHERS_WRITE = 0o022;
 
 export type Process = Readonly<{
   pid: number;
@@ -101,10 +101,8 @@ export function procAt(root = '/proc'): Proc {
     isSystemProgram({ pid, exe }) {
       // Mounts in this user namespace were made by its root, so a path means here what it says.
       if (!same(pid, 'ns/user')) return false;
-      const places = [file(pid, 'exe'), file(pid, 'root', dirname(exe))].map((path) => attempt(() => statSync(path)));
-      // Where the machine's programs belong to someone else than root, that one owns the machine.
-      const owners = [0, attempt(() => statSync('/usr/bin'))?.uid];
-      return places.every((stats) => stats && owners.includes(stats.uid) && (stats.mode & OTHERS_WRITE) === 0);
+      const program = file(pid, 'exe');
+      return [program, file(pid, 'root', dirname(exe))].every((path) => attempt(() => isMachines(path)) ?? false);
     },
     listeners(pid) {
       const found = rowsOf(pid).flatMap(({ state, port, address }) => {
