@@ -8,6 +8,7 @@ import { type CommonOptions, onHost, onServer, withConnection, withJson } from '
 import { seconds } from './commands-reset.ts';
 import { dataFolder } from './connection.ts';
 import { addOperator, exportOperators, type OperatorOptions, recoverOperator } from './operator.ts';
+import { registerPolicy } from './operator-policy.ts';
 import { UsageError } from './prompts.ts';
 import { exportTrust, type TrustOptions } from './trust.ts';
 import { fields, table, writeJson, writeLine } from './view/text.ts';
@@ -84,12 +85,14 @@ function registerOperator(operator: Command): void {
     .option('--key <file>', 'an Ed25519 key for automation: a JWK, of which the public half is registered')
     .option('--generate-key <file>', 'make such a key, written to this file with mode 0600')
     .option('--email <address>', 'codes by mail to this address')
+    .option('--passkey', 'an invitation to register a passkey in the operator’s own browser, within 15 minutes')
     .option('--recovery-codes', 'codes for when everything else is lost, each for one use; those before are void');
   onServer<OperatorOptions>(add, (client, options, [name = '']) => {
-    const { totp, key, generateKey, email, recoveryCodes } = options;
-    const ways = [totp, key, generateKey, email, recoveryCodes].filter((way) => way !== undefined);
-    if (ways.length > 1)
-      throw new UsageError('--totp, --key, --generate-key, --email and --recovery-codes exclude each other');
+    const { totp, key, generateKey, email, passkey, recoveryCodes } = options;
+    const ways = [totp, key, generateKey, email, passkey, recoveryCodes].filter((way) => way !== undefined);
+    if (ways.length > 1) {
+      throw new UsageError('--totp, --key, --generate-key, --email, --passkey and --recovery-codes exclude each other');
+    }
     return addOperator(client, name, options);
   });
 
@@ -103,14 +106,17 @@ function registerOperator(operator: Command): void {
     .argument('<name>');
   onHost<Readonly<{ json?: boolean }>>(recover, (options, [name = '']) => recoverOperator(name, options));
 
+  registerPolicy(operator);
+
   const list = withJson(operator.command('list')).description('operators and their verification methods');
   onHost<Readonly<{ json?: boolean }>>(list, async ({ json }) => {
     const { operators } = await adminClient(pathsIn(dataFolder()).adminSocket)('operator.list', {});
     if (json) for (const entry of operators) writeJson(entry);
     else if (operators.length === 0) writeLine('No operator has a verification method yet.');
     else {
-      const pairs = operators.map(({ name, factors }) => {
+      const pairs = operators.map(({ name, factors, recovery_codes }) => {
         const ways = factors.map(({ kind, kid }) => (kid === null ? kind : `${kind} ${kid}`));
+        if (recovery_codes > 0) ways.push(`recovery codes: ${recovery_codes}`);
         return [name, ways.join(', ') || 'no verification method'] as const;
       });
       writeLine(fields(pairs));

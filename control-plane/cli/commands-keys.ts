@@ -6,7 +6,7 @@ import type { OnlineRole } from '../config/authority.ts';
 import { onHost, withJson } from './action.ts';
 import { seconds } from './commands-reset.ts';
 import { checkDraft, type DraftOptions, draftRoot, makeRootKey, signRootDraft } from './keys/ceremony.ts';
-import { exportRoot, publishDraft, type RotateOptions, rotateKey, showRoot } from './keys/host.ts';
+import { exportRoot, publishDraft, type RotateOptions, rotateKey, rotateOperators, showRoot } from './keys/host.ts';
 import { UsageError } from './prompts.ts';
 
 type Json = Readonly<{ json?: boolean }>;
@@ -28,11 +28,13 @@ export function registerKeysCommands(program: Command): void {
   onHost<Json & { output?: string }>(exported, (options) => exportRoot(options));
 
   const rotate = withJson(keys.command('rotate'))
-    .description('replace an online key; the old one signs nothing any more')
-    .argument('<role>', 'command or session')
+    .description('replace an online key, or name the keys that operators have now; those before count no more')
+    .argument('<role>', 'command, session or operators')
     .option('-o, --output <file>', 'draft to write where the root keys are offline');
   rotate.addOption(days());
-  onHost<RotateOptions>(rotate, (options, [role = '']) => rotateKey(roleOf(role), options));
+  onHost<RotateOptions>(rotate, (options, [role = '']) =>
+    role === 'operators' ? rotateOperators(options) : rotateKey(roleOf(role), options),
+  );
 
   const publish = withJson(keys.command('publish'))
     .description('put a signed root in force on this host')
@@ -86,7 +88,7 @@ function registerCeremony(ceremony: Command): void {
 }
 
 function roleOf(text: string): OnlineRole {
-  if (text !== 'command' && text !== 'session') throw new UsageError('the role is command or session');
+  if (text !== 'command' && text !== 'session') throw new UsageError('the role is command, session or operators');
   return text;
 }
 

@@ -19,9 +19,22 @@ import { UsageError } from './prompts.ts';
 import { writeJson, writeLine } from './view/text.ts';
 
 export type OperatorOptions = CommonOptions &
-  Readonly<{ totp?: boolean; key?: string; generateKey?: string; email?: string; recoveryCodes?: boolean }>;
+  Readonly<{
+    totp?: boolean;
+    key?: string;
+    generateKey?: string;
+    email?: string;
+    passkey?: boolean;
+    recoveryCodes?: boolean;
+  }>;
 
-type Added = Readonly<{ totpUri: string | null; kid: string | null; codes: readonly string[]; apiKey: string | null }>;
+type Added = Readonly<{
+  totpUri: string | null;
+  kid: string | null;
+  codes: readonly string[];
+  invitation: string | null;
+  apiKey: string | null;
+}>;
 type Factor = Params<AdminMethods, 'operator.add'>;
 
 export async function addOperator({ api }: Client, name: string, options: OperatorOptions): Promise<void> {
@@ -35,7 +48,8 @@ export async function addOperator({ api }: Client, name: string, options: Operat
   const apiKey = await createApiKey(() => api.createOperator(name));
   if (factor === null && apiKey === null) throw new Failure('ALREADY_EXISTS', { operator: name });
   const { totp_uri: totpUri = null, kid = null, recovery_codes: codes = [] } = factor ?? {};
-  print(name, { totpUri, kid, codes, apiKey }, options);
+  const invitation = factor?.passkey_invitation ?? null;
+  print(name, { totpUri, kid, codes, invitation, apiKey }, options);
 }
 
 /** Replaces all that the operator proves with: for one who has lost it, by whoever may use this host. */
@@ -46,7 +60,7 @@ export async function recoverOperator(name: string, { json }: Readonly<{ json?: 
   );
   if (json) return writeJson({ event: 'recovered', name, totpUri, recoveryCodes: codes });
   writeLine(`Everything that ${name} proved with is gone. This was recorded, and told to the address that was known.`);
-  showFactor(name, { totpUri, kid: null, codes });
+  showFactor(name, { totpUri, kid: null, codes, invitation: null });
   writeLine('Shown this once.');
 }
 
@@ -61,6 +75,7 @@ export async function exportOperators({ output, json }: Readonly<{ output: strin
 
 async function factorOf(name: string, options: OperatorOptions): Promise<Factor> {
   if (options.email !== undefined) return { name, email: options.email };
+  if (options.passkey) return { name, passkey: true };
   if (options.recoveryCodes) return { name, recovery: true };
   const key = await keyOf(options);
   return { name, ...(key ? { key } : {}) };
@@ -123,29 +138,34 @@ async function makeKeyFile(path: string): Promise<Ed25519Jwk> {
 
 function print(
   name: string,
-  { totpUri, kid, codes, apiKey }: Added,
+  { totpUri, kid, codes, invitation, apiKey }: Added,
   { json, generateKey, email }: OperatorOptions,
 ): void {
   if (json) {
-    writeJson({ event: 'operator', name, totpUri, kid, keyFile: generateKey ?? null, recoveryCodes: codes, apiKey });
+    const keyFile = generateKey ?? null;
+    writeJson({ event: 'operator', name, totpUri, kid, keyFile, recoveryCodes: codes, invitation, apiKey });
     return;
   }
-  showFactor(name, { totpUri, kid, codes }, generateKey);
+  showFactor(name, { totpUri, kid, codes, invitation }, generateKey);
   if (email !== undefined) writeLine(`Codes for ${name} go to ${email}.`);
   if (apiKey === null) writeLine(`${name} keeps the API key that they have.`);
   else {
     writeLine(`API key of ${name}:`);
     writeLine(`  ${apiKey}`);
   }
-  if (totpUri !== null || codes.length > 0 || apiKey !== null) writeLine('Shown this once.');
+  if (totpUri !== null || codes.length > 0 || invitation !== null || apiKey !== null) writeLine('Shown this once.');
 }
 
-function showFactor(name: string, { totpUri, kid, codes }: Omit<Added, 'apiKey'>, keyFile?: string): void {
+function showFactor(name: string, { totpUri, kid, codes, invitation }: Omit<Added, 'apiKey'>, keyFile?: string): void {
   if (totpUri !== null) {
     writeLine(`Enter this into the authenticator of ${name}:`);
     writeLine(`  ${totpUri}`);
   }
   if (kid !== null) writeLine(`Registered the key ${kid}${keyFile ? `, written to ${keyFile}` : ''}.`);
+  if (invitation !== null) {
+    writeLine(`Invitation of ${name} to register a passkey, for 15 minutes (POST /v1/passkeys/options, /v1/passkeys):`);
+    writeLine(`  ${invitation}`);
+  }
   if (codes.length > 0) writeLine(`Recovery codes of ${name}, each for one use:`);
   for (const code of codes) writeLine(`  ${code}`);
 }

@@ -12,6 +12,7 @@ import { readKey, writeKey } from '../../config/key-file.ts';
 import { type Paths, pathsIn } from '../../config/paths.ts';
 import { randomKernel } from '../../config/random-kernel.ts';
 import { TrustChain } from '../../config/trust-chain.ts';
+import { adminClient } from '../../signer/client.ts';
 import { readConfigured } from '../client/private-files.ts';
 import { dataFolder } from '../connection.ts';
 import { writeJson, writeLine } from '../view/text.ts';
@@ -42,33 +43,64 @@ export type RotateOptions = Json & Readonly<{ days: number; output?: string }>;
  * Makes a new key for a role and the root that names it alone. Where the root keys lie on this host the root is published
  * at once; where they are offline, a draft is written for their keepers, and nothing changes until it is published.
  */
-export async function rotateKey(role: OnlineRole, { days, output, json }: RotateOptions): Promise<void> {
-  const { paths, chain } = await openChain();
-  const { root: current } = await chain.newest();
+export async function rotateKey(role: OnlineRole, options: RotateOptions): Promise<void> {
+  const house = await openHouse(options);
+  const { paths, current } = house;
   const seed = randomKernel()(32);
   const { kid, jwk } = await signingKeyFromSeed(Uint8Array.from(seed));
-  const expires = Math.floor(Date.now() / 1000) + days * DAY_S;
+  const expires = Math.floor(Date.now() / 1000) + options.days * DAY_S;
   const next = await nextRoot(current, { expires, [role]: jwk });
-  const embedded = await rootKeyOf(paths, current);
-  const alone = embedded !== null && current.roles.root.threshold === 1;
-  if (!alone && output === undefined) {
+  // The key is on the disk before anything names it.
+  writeKey(join(roleFolder(paths, role), laterKeyFile(role, kid)), seed);
+  seed.fill(0);
+  await handOn(house, next, options);
+}
+
+/**
+ * Names the keys and passkeys that operators have now, and those alone: machines check proofs with them. One that was taken
+ * from an operator proves nothing to a machine from then on.
+ */
+export async function rotateOperators(options: RotateOptions): Promise<void> {
+  const house = await openHouse(options);
+  const { operators } = await adminClient(house.paths.adminSocket)('operator.keys', {});
+  const expires = Math.floor(Date.now() / 1000) + options.days * DAY_S;
+  await handOn(house, await nextRoot(house.current, { expires, operators }), options);
+}
+
+type House = Readonly<{ paths: Paths; chain: TrustChain; current: RootPayload; embedded: SigningKey | null }>;
+
+/** Throws where the root keys are offline and no draft is named: before anything was made. */
+async function openHouse({ output }: RotateOptions): Promise<House> {
+  const { paths, chain } = await openChain();
+  const { root: current } = await chain.newest();
+  const key = await rootKeyOf(paths, current);
+  const embedded = current.roles.root.threshold === 1 ? key : null;
+  if (embedded === null && output === undefined) {
     throw new Failure('CONFIG_INVALID', {
       field: 'output',
       reason: 'the root keys are offline: name a file for the draft',
     });
   }
-  // The key is on the disk before anything names it.
-  writeKey(join(roleFolder(paths, role), laterKeyFile(role, kid)), seed);
-  seed.fill(0);
-  const draft = alone ? await sign(draftOf(next), next, embedded) : draftOf(next);
-  if (!alone) {
+  return { paths, chain, current, embedded };
+}
+
+/** Published where the root's one key lies here; else a draft for the keepers of its keys. */
+async function handOn(
+  { paths, chain, current, embedded }: House,
+  next: RootPayload,
+  options: RotateOptions,
+): Promise<void> {
+  const { output, json = false } = options;
+  if (embedded === null) {
+    const draft = draftOf(next);
     await writeFresh(output as string, text(draft));
-    show(next, draft, { json: json ?? false });
+    show(next, draft, { json });
     if (!json) writeLine(`Wrote ${output}: have its root keys sign it, then run: latchkey keys publish ${output}`);
     return;
   }
+  const draft = await sign(draftOf(next), next, embedded);
   await publish(paths, chain, current, draft);
-  show(next, draft, { json: json ?? false });
+  show(next, draft, { json });
   if (!json) writeLine(`Published. Machines learn of it at once, or when they connect.`);
 }
 

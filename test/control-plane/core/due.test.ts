@@ -23,6 +23,15 @@ describe('a draft', () => {
     expect(due(draftOf(), here, T0 + DRAFT_TTL_MS + 1)).toEqual({ t: 'end', state: 'EXPIRED', code: 'PROOF_MISSING' });
   });
 
+  test('that one of two people proved has as long as its intent lives, or as what was sealed can be opened', () => {
+    const intent = { bytes: 'e30', hash: shaOf(1), notAfterS: T0 / 1000 + 3_600, sealed: null, sealedFor: null };
+    const waiting = draftOf({ intent, provenAt: T0 });
+    const over = { t: 'end', state: 'EXPIRED', code: 'PROOF_MISSING' };
+    expect(due(waiting, here, T0 + 3_600_000)).toBeNull();
+    expect(due(waiting, here, T0 + 3_600_001)).toEqual(over);
+    expect(due(draftOf({ intent: { ...intent, sealedFor: 'gone' }, provenAt: T0 }), here, T0 + 1)).toEqual(over);
+  });
+
   test('loses its ready before the executor gives up', () => {
     const prepared = draftOf({ state: 'PREPARED', ready });
     expect(due(prepared, here, readyEndsAt(T0))).toBeNull();
