@@ -52,10 +52,15 @@ async function until(condition: () => boolean): Promise<void> {
 
 async function begin(argv: readonly string[], port?: number): Promise<ChildProcess> {
   const [program = '', ...rest] = argv;
-  const child = spawn(program, rest, { cwd: HOME, stdio: 'ignore' });
+  const child = spawn(program, rest, { cwd: HOME, stdio: ['ignore', 'ignore', 'pipe'] });
   children.push(child);
+  let words = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    words = (words + chunk.toString()).slice(-500);
+  });
   const listens = (): boolean => {
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${argv.join(' ')} ended early`);
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw new Error(`${argv.join(' ')} ended early: ${words}`);
     return everyone().some((pid) => proc.listeners(pid).some((listener) => listener.port === port));
   };
   if (port !== undefined) await until(listens);
@@ -74,6 +79,8 @@ async function endAll(): Promise<void> {
   // Those that a namespace's first process was left behind by.
   for (const pid of everyone()) process.kill(pid, 'SIGKILL');
   await until(() => everyone().length === 0);
+  // A program that the server had just started may hold its sockets a little longer.
+  await until(() => !/\.X11-unix\/X6/.test(readFileSync('/proc/net/unix', 'latin1')));
   for (const path of ['/tmp/.X6-lock', '/tmp/.X11-unix/X6']) rmSync(path, { force: true });
 }
 
