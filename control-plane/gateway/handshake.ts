@@ -82,7 +82,7 @@ async function greet(
     throw new Failure('VERSION_UNSUPPORTED', { vm: vm.id, vmin: hello.vmin, vmax: hello.vmax });
   }
   await demandBinding(parts, socket, vm, hello);
-  await recordHello(parts, vm, hello);
+  await recordHello(parts, switchboard, vm, hello);
   await endOlder(parts, switchboard, vm);
   const session = new AgentSession(vm, socket, { rootVersion: hello.root_ver, version: versionFor(hello) });
   await bringRoots(parts, session);
@@ -91,8 +91,7 @@ async function greet(
   const answer = await socket.next(HANDSHAKE_TIMEOUT_MS);
   if (answer?.t !== 'hello_ok' || answer.ctr !== ctr)
     throw new Failure('SCHEMA_INVALID', { vm: vm.id, field: 'hello_ok' });
-  const at = parts.nowMs();
-  await parts.store.write((trx) => updateVm(trx, vm.id, { ctr, last_seen: at }));
+  await commit(parts, vm, ctr);
   return session;
 }
 
@@ -137,9 +136,16 @@ async function demandBinding(
  * earlier state of that disk or a copy of it. Such an identity is held, and so is one that already was: nobody who shows it gets
  * in before an operator has looked.
  */
-async function recordHello({ store, nowMs, log }: GatewayParts, vm: Vm, hello: Hello): Promise<void> {
+async function recordHello(
+  { store, nowMs, log }: GatewayParts,
+  switchboard: Switchboard,
+  known: Vm,
+  hello: Hello,
+): Promise<void> {
   const refusal = await store.write(async (trx) => {
     const at = nowMs();
+    // As it is now: another connection of this identity may have been judged since ours was looked up.
+    const vm = (await vmByKey(trx, known.ikKid)) ?? known;
     if (!(await rememberNonce(trx, hello.an, at))) return new Failure('NONCE_UNKNOWN', { vm: vm.id, reason: 'an' });
     if (vm.quarantine) return new Failure('AGENT_QUARANTINED', { vm: vm.id, reason: vm.quarantine.code });
     const counter = judgeCounter(vm.ctr, hello.ctr);
@@ -153,8 +159,21 @@ async function recordHello({ store, nowMs, log }: GatewayParts, vm: Vm, hello: H
     await updateVm(trx, vm.id, { boot, agent_version, ...(jhead === null ? {} : { jhead }) });
     return null;
   });
+  if (!refusal) return;
+  // Nobody can tell which of the two is the machine: whoever is in goes, too.
+  if (refusal.code === 'STATE_ROLLED_BACK') switchboard.of(known.id)?.socket.refuse();
   // Thrown here: within the transaction it would take the quarantine back.
-  if (refusal) throw refusal;
+  throw refusal;
+}
+
+/** Counts the welcome, unless the identity was held since it was given: then it lets nobody in. */
+async function commit({ store, nowMs }: GatewayParts, { id, ikKid }: Vm, ctr: number): Promise<void> {
+  const held = await store.write(async (trx) => {
+    const quarantine = (await vmByKey(trx, ikKid))?.quarantine ?? null;
+    if (!quarantine) await updateVm(trx, id, { ctr, last_seen: nowMs() });
+    return quarantine;
+  });
+  if (held) throw new Failure('AGENT_QUARANTINED', { vm: id, reason: held.code });
 }
 
 /** One connection a machine. The older one is a dropped line, unless it still answers: then there are two machines. */
