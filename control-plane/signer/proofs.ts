@@ -85,8 +85,10 @@ export function demandTurn(parts: SignerParts, asked: Pick<ProveParams, 'op' | '
 function demandPatience({ ledger, nowS }: SignerParts, operator: string): void {
   const { consecutive, last_at } = failuresOf(ledger, operator);
   if (consecutive >= FAILURES_MAX) throw new Failure('FACTOR_LOCKED', { reason: 'operator' });
-  const left = last_at + backoffS(consecutive) - nowS();
-  if (left > 0) throw new Failure('RATE_LIMITED', { wait_s: left });
+  const now = nowS();
+  const left = last_at + backoffS(consecutive) - now;
+  // A clock that was put back must not make them wait for the time that it was wrong by.
+  if (left > 0 && last_at <= now) throw new Failure('RATE_LIMITED', { wait_s: left });
 }
 
 export function backoffS(consecutive: number): number {

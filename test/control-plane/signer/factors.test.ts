@@ -270,4 +270,15 @@ describe('123 125 codes that are wrong', () => {
     expect(await refusal(desk.prove(await desk.build(), wrong()))).toBe('FACTOR_REFUSED');
     expect([4, 5, 6, 10, 15, 99].map(backoffS)).toEqual([0, 1, 2, 32, 900, 900]);
   });
+
+  test('do not have to wait for the time by which a clock was wrong', async () => {
+    const totp = await desk.totp();
+    const dayMs = 86_400_000;
+    desk.nowMs += dayMs;
+    const early = await desk.build();
+    for (let n = 0; n < 5; n += 1) await refusal(desk.prove(early, totp(desk.nowMs + dayMs)));
+    expect(await refusal(desk.prove(await desk.build(), totp()))).toBe('RATE_LIMITED');
+    desk.nowMs -= dayMs;
+    expect(await refusal(desk.prove(await desk.build(), totp()))).toBeNull();
+  });
 });
