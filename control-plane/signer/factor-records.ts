@@ -95,6 +95,10 @@ export function deleteMailCode(ledger: SignerLedger, op: string, operator: strin
   ledger.run('DELETE FROM mail_codes WHERE op = ? AND operator = ?', op, operator);
 }
 
+export function deleteMailCodesOf(ledger: SignerLedger, operator: string): void {
+  ledger.run('DELETE FROM mail_codes WHERE operator = ?', operator);
+}
+
 export function noteMail(ledger: SignerLedger, operator: string, op: string, at: number): void {
   ledger.run('INSERT INTO mails VALUES (?, ?, ?)', operator, op, at);
 }

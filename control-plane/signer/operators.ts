@@ -11,6 +11,7 @@ import {
   allFactors,
   deleteAllOf,
   deleteFactors,
+  deleteMailCodesOf,
   type Factor,
   factorsOf,
   insertFactor,
@@ -138,6 +139,8 @@ export function removeFactor(
 ): Result<AdminMethods, 'factor.remove'> {
   ledger.transaction(() => {
     if (deleteFactors(ledger, name, kind, kid ?? null) === 0) throw new Failure('FACTOR_UNKNOWN', { operator: name });
+    // A code in the old mailbox is none of the next address's.
+    if (kind === 'email') deleteMailCodesOf(ledger, name);
     setFailures(ledger, name, { consecutive: 0, last_at: 0 });
     ledger.audit({ at: nowS(), kind: 'factor.removed', operator: name, data: { kind, kid: kid ?? null } });
   });

@@ -91,6 +91,15 @@ describe('a code by mail', () => {
     expect(await refusal(desk.mail(await desk.build()))).toBeNull();
   });
 
+  test('proves nothing once its address was replaced', async () => {
+    const built = await desk.build();
+    await desk.mail(built);
+    const code = desk.mailed();
+    await desk.admin('factor.remove', { name: 'ada', kind: 'email' });
+    await desk.admin('operator.add', { name: 'ada', email: 'new@example.org' });
+    expect(await refusal(desk.prove(built, code))).toBe('AUTHZ_INVALID');
+  });
+
   test('is mailed for nobody else’s intent, and not where no mail is set up', async () => {
     await desk.admin('operator.add', { name: 'eve', email: 'eve@example.org' });
     const built = await desk.build();
