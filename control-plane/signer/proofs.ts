@@ -72,7 +72,13 @@ export function demandTurn(parts: SignerParts, asked: Pick<ProveParams, 'op' | '
   if (!intent) throw new Failure('AUTHZ_INVALID', { reason: 'intent' });
   demandLiving(intent);
   const as = awaited(intent);
-  if (as === null) throw new Failure('STATE_CONFLICT', { reason: 'proven' });
+  if (as === null) {
+    // Told to those who proved it: their answer may have been lost. Of anyone else it would make an approver.
+    const isTheirs = operator === intent.operator || operator === intent.second_operator;
+    throw isTheirs
+      ? new Failure('STATE_CONFLICT', { reason: 'proven' })
+      : new Failure('AUTHZ_INVALID', { reason: 'operator' });
+  }
   // Somebody else's word changes nothing of the operation.
   if (as === 'first' && intent.operator !== operator) throw new Failure('AUTHZ_INVALID', { reason: 'operator' });
   if (as === 'second' && intent.operator === operator) throw new Failure('AUTHZ_INVALID', { reason: 'same_person' });

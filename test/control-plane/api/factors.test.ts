@@ -209,3 +209,15 @@ describe('123 alarms', () => {
     ]);
   });
 });
+
+test('whoever did not approve is not written down as the approver, should the answer to the proof be lost', async () => {
+  const { draft, intent_hash } = await prepared();
+  const { api_key } = (await world.ask('POST', '/v1/operators', { name: 'eve' })).body;
+  world.lost.add('intent.prove');
+  await submit(draft.op, await world.keyProof(intent_hash));
+  const hers = await submit(draft.op, { method: 'totp', code: '000000' }, { authorization: `Bearer ${api_key}` });
+  expect(hers.body['code']).toBe('AUTHZ_INVALID');
+  expect((await submit(draft.op, await world.keyProof(intent_hash))).status).toBe(200);
+  const approved = (await world.events(draft.op)).filter(({ type }) => type === 'operation.approved');
+  expect(approved.map(({ data }) => data['operator'])).toEqual(['admin']);
+});

@@ -105,6 +105,7 @@ describe('a second person', () => {
     expect((await desk.ask('intent.show', { op: built.op, operator: 'ada' })).methods).toEqual([]);
     await desk.prove(built, await bobs(built.intent_hash), 'bob');
     expect(await refusal(desk.prove(built, await bobs(built.intent_hash), 'bob'))).toBe('STATE_CONFLICT');
+    expect(await refusal(desk.prove(built, { method: 'totp', code: '000000' }, 'eve'))).toBe('AUTHZ_INVALID');
   });
 
   test('who proves another intent voids the operation, and so do five wrong codes of both', async () => {
