@@ -18,14 +18,14 @@ const DRAWS_MAX = 100;
 /** Shortest account name that a password must not contain: shorter ones occur by chance. */
 const ACCOUNT_NAME_MIN = 3;
 
+/** What the rule needs to know beside the password. */
+export type PasswordContext = Readonly<{ accountName?: string; common?: ReadonlySet<string> }>;
+
 /**
  * The rule: 8 to 30 bytes, each 0x21 to 0x7E, at least one letter and one digit, not containing the account's name in
  * any case, not on the list of common passwords. Returns the first fault, or `undefined`.
  */
-export function passwordFault(
-  password: Secret,
-  context: { accountName?: string; common?: ReadonlySet<string> } = {},
-): PasswordFault | undefined {
+export function passwordFault(password: Secret, context: PasswordContext = {}): PasswordFault | undefined {
   const bytes = password.revealBytes();
   if (bytes.length < PASSWORD_BYTES_MIN || bytes.length > PASSWORD_BYTES_MAX) return 'length';
   if (bytes.some((byte) => byte < 0x21 || byte > 0x7e)) return 'character';
@@ -60,14 +60,18 @@ function classFault(text: string): PasswordFault | undefined {
 /**
  * A password of letters and digits with a letter and a digit among its first 8 characters. Uniform over all such
  * passwords: characters are drawn without bias (bytes beyond the alphabet's multiple are thrown away) and a draw that
- * breaks the rule is thrown away whole.
+ * breaks the rule is thrown away whole: a short account's name is in one of some thousand by chance.
  * `randomBytes` must come from the kernel at this moment (a restored snapshot repeats what a process remembers).
  */
-export function generatePassword(length: number, randomBytes: (count: number) => Uint8Array): Secret {
+export function generatePassword(
+  length: number,
+  randomBytes: (count: number) => Uint8Array,
+  context: PasswordContext = {},
+): Secret {
   if (length < PASSWORD_BYTES_MIN || length > PASSWORD_BYTES_MAX) throw new RangeError('length');
   for (let draw = 0; draw < DRAWS_MAX; draw += 1) {
     const secret = Secret.ofBytes(drawCharacters(length, randomBytes));
-    if (!vncAuthFault(secret)) return secret;
+    if (!vncAuthFault(secret) && !passwordFault(secret, context)) return secret;
     secret.wipe();
   }
   throw new Error('the random source repeats itself');

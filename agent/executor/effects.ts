@@ -29,10 +29,12 @@ export async function generate({ parts, recorder, op, holding }: Bench): Promise
   for (const [slot, recipient] of holding?.recipients ?? []) {
     if (slot === 'vnc' && work?.vnc?.server === null) continue;
     const length = slot === 'vnc' && work?.vnc?.server?.kind === 'vncauth' ? VNCAUTH_BYTES : PASSWORD_GENERATED_LENGTH;
-    const secret = generatePassword(length, randomBytes);
+    const accountName = slot === 'account' ? work?.account?.name : undefined;
+    const context = { common: parts.policy.commonPasswords, ...(accountName ? { accountName } : {}) };
+    const secret = generatePassword(length, randomBytes, context);
     holding?.secrets.set(slot, secret);
-    const context = { op, agent: parts.identity.agent, dir: 'to-operator', slot } as const;
-    sealed[slot] = await sealSecret(secret, context, recipient, randomBytes);
+    const seal = { op, agent: parts.identity.agent, dir: 'to-operator', slot } as const;
+    sealed[slot] = await sealSecret(secret, seal, recipient, randomBytes);
   }
   return recorder.state(op, { state: 'SECRET_READY', code: null, detail: {}, sealed: sealed as Receipt['sealed'] }, {});
 }

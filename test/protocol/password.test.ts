@@ -123,6 +123,15 @@ describe('the generator', () => {
     );
   });
 
+  test('one that the account’s owner could not have typed either is drawn anew', () => {
+    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
+    const draws = ['x7BobMarksTheSpot', 'x7AdaMarksTheSpot'].map((text) =>
+      Uint8Array.from(text, (character) => alphabet.indexOf(character)),
+    );
+    const drawn = generatePassword(17, () => draws.shift() ?? new Uint8Array(), { accountName: 'bob' });
+    expect(drawn.reveal()).toBe('x7AdaMarksTheSpot');
+  });
+
   test('no other length', () => {
     for (const length of [0, 7, 31]) {
       expect(() => generatePassword(length, seededBytes('x')), String(length)).toThrow(RangeError);

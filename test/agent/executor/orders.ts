@@ -23,7 +23,7 @@ const fresh = (count: number) => Uint8Array.from(randomBytes(count));
 /** The operator's own key, to which generated secrets are sealed. */
 export const operatorKey: SealingKey = await sealingKeyFromSeed(fresh(32));
 
-export const drawPassword = (length = 24): string => generatePassword(length, fresh).reveal();
+export const drawPassword = (length = 24): string => generatePassword(length, fresh, { accountName: 'root' }).reveal();
 
 type Typed = Readonly<{
   typed: string;
