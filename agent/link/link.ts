@@ -95,7 +95,11 @@ export class Link {
   async #connection(address: Address, stop: AbortSignal): Promise<void> {
     const { log } = this.#parts;
     const report = await this.#report();
-    const socket = await ControlPlaneSocket.open(address);
+    const socket = await ControlPlaneSocket.open(address).catch((error: unknown) => {
+      // What is left to be done needs nobody outside, and what is to be proven after a boot is proven soon after it.
+      if (report?.open) this.#desk.resume(report.open);
+      throw error;
+    });
     const end = () => socket.close();
     if (stop.aborted) return socket.terminate();
     stop.addEventListener('abort', end);
@@ -107,6 +111,7 @@ export class Link {
       this.#root = root;
       log.info({ host: address.url.host }, 'connected');
       void this.#parts.note({ state: 'connected', host: address.url.host, serverNow: clock.nowS() });
+      this.#outbox.hold();
       this.#socket = socket;
       stopBeats = socket.keepAlive(() => socket.send({ t: 'heartbeat', uptime_s: Math.floor(process.uptime()) }));
       stopFacts = this.#sendFacts(socket);
@@ -174,13 +179,14 @@ export class Link {
 
   /** Everything unacknowledged goes out before `synced` says so; then what was left behind is taken up. */
   #catchUp(socket: ControlPlaneSocket, report: Report | null): void {
+    this.#outbox.hold();
+    for (const token of report?.receipts ?? []) this.#keep(token);
     this.#outbox.restart();
     if (!report) {
       // At boot the executor's socket may come up after the link. What was left behind must not wait for the next connection.
       setTimeout(() => void this.#catchUpLater(socket), REPORT_RETRY_MS).unref();
       return;
     }
-    for (const token of report.receipts) this.#keep(token);
     // A command of the connection before may still be on its way into the journal.
     this.#outbox.whenAllSent(() => socket.send({ t: 'synced', open: report.open ?? this.#desk.atWork }));
     if (report.open !== null) this.#desk.resume(report.open);

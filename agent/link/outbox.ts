@@ -19,6 +19,7 @@ export class Outbox {
   readonly #send: (token: string) => boolean;
   #allSent: (() => void) | undefined;
   #later: NodeJS.Timeout | undefined;
+  #held = false;
 
   /** `send` says whether the token went out on a live connection. */
   constructor(send: (token: string) => boolean) {
@@ -41,8 +42,14 @@ export class Outbox {
     this.flush();
   }
 
+  /** Nothing leaves until `restart`: of an operation, a younger receipt may be here before an older one is. */
+  hold(): void {
+    this.#held = true;
+  }
+
   /** A new connection: what was sent on the old one may be lost. */
   restart(): void {
+    this.#held = false;
     this.#allSent = undefined;
     for (const waiting of this.#waiting) waiting.sentMs = null;
     this.flush();
@@ -50,6 +57,7 @@ export class Outbox {
 
   /** Sends what the window lets through. */
   flush(): void {
+    if (this.#held) return;
     const nowMs = performance.now();
     const isOnTheWay = ({ sentMs }: Waiting) => sentMs !== null && nowMs - sentMs < ACK_MS_MAX;
     let room = RECEIPTS_PER_SEND_MAX - this.#waiting.filter(isOnTheWay).length;

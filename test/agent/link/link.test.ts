@@ -5,7 +5,7 @@ import { isEnd } from '../../../protocol/lifecycle.ts';
 import { payloadOf } from '../../../protocol/token.ts';
 import { AGENT, keys, NOW_S, OP, sampleCommand } from '../../protocol/samples.ts';
 import { ackOf } from '../executor/orders.ts';
-import { commandToken } from './control-plane.ts';
+import { ControlPlane, commandToken } from './control-plane.ts';
 import { receiptToken } from './executor-script.ts';
 import { codesIn, makeSite, until } from './site.ts';
 
@@ -263,6 +263,40 @@ describe.concurrent('what was left behind', () => {
     resumed.say({ t: 'receipt', token: last });
     expect((await visitor.next('receipt')).token).toBe(last);
     expect(isEnd((payloadOf(last) as { state: 'INTERRUPTED' }).state)).toBe(true);
+  });
+
+  test('is taken up also while nobody can be reached', async () => {
+    const site = await makeSite({
+      parts: { addresses: [{ url: new URL('ws://127.0.0.1:9/agent/v1'), caPem: '' }] },
+      executor: (executor) => {
+        executor.open = OP;
+      },
+    });
+    expect((await (await site.executor.process('resume')).next()).t).toBe('resume');
+    expect(codesIn(site.log)).toContain('SERVER_UNREACHABLE');
+  });
+
+  test('tells what it came to in order, although younger receipts were here before older ones', async () => {
+    const plane = new ControlPlane();
+    const [first, second, third] = await Promise.all([1, 2, 3].map((n) => receiptToken(n)));
+    const nowhere = { url: new URL('ws://127.0.0.1:9/agent/v1'), caPem: '' };
+    const site = await makeSite({
+      parts: { addresses: [nowhere, { url: await plane.listen(), caPem: '' }] },
+      executor: (executor) => {
+        executor.open = OP;
+        executor.receipts.push(String(first));
+      },
+    });
+    const process = await site.executor.process('resume');
+    site.executor.receipts.push(String(second), String(third));
+    process.say({ t: 'receipt', token: third });
+    const visitor = await plane.visitor();
+    await visitor.greet();
+    await visitor.next('synced');
+    const tokens = visitor.frames.flatMap((frame) => (frame.t === 'receipt' ? [frame.token] : []));
+    expect(tokens).toEqual([first, second, third]);
+    await site.stop();
+    await plane.close();
   });
 
   test('and cannot be taken up is told with the reason, unless another process is at work', async () => {
