@@ -166,6 +166,13 @@ async function refuse(
   }
 }
 
+/** A line that was being written when the machine stopped was told to nobody: it is dropped, and the log says so. */
+async function openMended({ openJournal, log }: ExecutorParts): Promise<Journal> {
+  const journal = await openJournal('write');
+  if (journal.torn) log.warn({ head: journal.head() }, 'the last line of the journal was torn, and is dropped');
+  return journal;
+}
+
 /** How soon the link is told of what a process that outlived its own link has written down. */
 const FOLLOW_MS = 250;
 
@@ -174,7 +181,7 @@ async function takeOver(parts: ExecutorParts, channel: Channel): Promise<Journal
   const told = new Set<string>();
   for (;;) {
     try {
-      return await parts.openJournal('write');
+      return await openMended(parts);
     } catch (error) {
       if (codeOf(error) !== 'BUSY') throw error;
     }
@@ -251,11 +258,12 @@ const signatory = ({ identity, clock }: ExecutorParts, boot: string) => ({
 const WRITER_PATIENCE_MS = 5_000;
 const WRITER_RETRY_MS = 50;
 
-async function openToWrite({ openJournal, clock }: ExecutorParts): Promise<Journal> {
+async function openToWrite(parts: ExecutorParts): Promise<Journal> {
+  const { clock } = parts;
   const untilMs = clock.monotonicMs() + WRITER_PATIENCE_MS;
   for (;;) {
     try {
-      return await openJournal('write');
+      return await openMended(parts);
     } catch (error) {
       if (codeOf(error) !== 'BUSY' || clock.monotonicMs() >= untilMs) throw error;
       await clock.sleep(WRITER_RETRY_MS);

@@ -201,4 +201,5 @@ test('108 a torn last line of the journal is dropped, and the operation ends by 
   guest.machine.journal = Buffer.concat([guest.machine.journal, Buffer.from('{"half":')]);
   await takeUp(guest);
   expect(await holds(guest, before)).toBe('PARTIAL INTERRUPTED');
+  expect(guest.log.filter((line) => line.includes('torn'))).toHaveLength(1);
 });

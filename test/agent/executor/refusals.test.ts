@@ -6,7 +6,7 @@ import type { Code } from '../../../protocol/codes.ts';
 import { sealingKeyFromSeed } from '../../../protocol/keys.ts';
 import { READY_TTL_S } from '../../../protocol/limits.ts';
 import { countingBytes, keys, NOW_S, OP, sampleRoot } from '../../protocol/samples.ts';
-import { type Guest, makeGuest, verifyChain } from './guest.ts';
+import { dieOnReboot, type Guest, makeGuest, verifyChain } from './guest.ts';
 import { drawPassword, order, type Wishes } from './orders.ts';
 
 const OTHER_OP = `op_${'0'.repeat(25)}9`;
@@ -100,6 +100,24 @@ describe('a command', () => {
     gone.conversation.disconnect();
     await gone.conversation.over;
     await refused(guest, 'NONCE_UNKNOWN', () => order(gone.ready));
+  });
+  test('42 with a nonce of before the machine’s reboot, of an operation that was done', async () => {
+    const guest = makeGuest();
+    dieOnReboot(guest);
+    const { conversation, ready } = await guest.prepare();
+    const token = await order(ready);
+    conversation.send({ t: 'execute', token });
+    await conversation.over;
+    guest.machine.faults.clear();
+    guest.machine.reboot();
+    await guest.ask({ t: 'resume' });
+    const before = [await guest.receipts(), guest.machine.accounts.get('root')?.changes];
+    expect(before).toMatchObject([{}, 1]);
+    const later = await guest.prepare(OTHER_OP);
+    later.conversation.send({ t: 'execute', token });
+    await later.conversation.over;
+    expect(await guest.receipts(OTHER_OP)).toMatchObject([{ state: 'REFUSED', code: 'NONCE_UNKNOWN' }]);
+    expect([await guest.receipts(), guest.machine.accounts.get('root')?.changes]).toEqual(before);
   });
   test('without any executor that prepared for it', async () => {
     const guest = makeGuest();
