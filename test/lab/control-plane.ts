@@ -16,6 +16,7 @@ import { AGENT_URL, type AttachedOptions, createAttachedGuest } from './enrolled
 import type { Guest } from './guest.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../control-plane/main.ts');
+const CLOCK_AHEAD = new URL('./clock-ahead.ts', import.meta.url);
 
 /** PEM texts: a server's certificate and key, and the authority that issued it. */
 export type Tls = Readonly<{ cert: string; key: string; caPem: string }>;
@@ -65,11 +66,12 @@ export class ControlPlane {
     return family;
   }
 
-  /** Starts `serve`, on the port that it had before. */
-  async run(): Promise<void> {
+  /** Starts `serve`, on the port that it had before, with a clock that is ahead if asked for. */
+  async run({ aheadMs = 0 } = {}): Promise<void> {
     const file = (name: keyof Tls) => join(this.folder, `${name}.pem`);
     const tls = this.#tls ? ['--tls-cert', file('cert'), '--tls-key', file('key'), '--ca', file('caPem')] : [];
-    const argv = [PROGRAM, 'serve', '--data', this.data, '--listen', this.#listen, '--json', ...tls];
+    const clock = aheadMs === 0 ? [] : ['--import', `${CLOCK_AHEAD}?ms=${aheadMs}`];
+    const argv = [...clock, PROGRAM, 'serve', '--data', this.data, '--listen', this.#listen, '--json', ...tls];
     const child = spawn(process.execPath, argv, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: this.#environment(),

@@ -178,3 +178,45 @@ describe('a machine that comes back changed', () => {
     });
   });
 });
+
+describe('a machine that is not heard of for weeks', () => {
+  const WEEKS_MS = 21 * 86_400_000;
+  afterAll(async () => {
+    await scene.controlPlane.kill();
+    await scene.controlPlane.run();
+  });
+
+  it('ends by itself, and its results are told and taken when both sides have been started anew', async () => {
+    const guest = await guestNamed('weeks');
+    await slowPasswd(guest, 1);
+    const running = scene.reset(['reset', guest.name]);
+    await until(async () => (await guest.exec(['test', '-e', '/run/passwd-started'])).code === 0);
+    await guest.cutNetwork();
+    await until(async () => guest.reboots === 1);
+    const journal = async () => (await guest.readFile('/var/lib/latchkey-agent/executor/journal.jsonl')).toString();
+    await until(async () => guest.state === 'running' && (await journal()).includes('"state":"DONE"'));
+    await scene.controlPlane.kill();
+    await guest.kill('link');
+    await scene.controlPlane.run({ aheadMs: WEEKS_MS });
+    // Nothing was heard for three weeks: a presumption, and it says so.
+    const { code, done } = await running;
+    expect({ code, state: done.state, reason: done.code }).toEqual({
+      code: 5,
+      state: 'EXPIRED',
+      reason: 'AGENT_SILENT',
+    });
+    await guest.restoreNetwork();
+    const api = scene.controlPlane.api(scene.apiKey);
+    await until(async () => (await api.operation(done.op)).state === 'DONE');
+    const { receipts, times } = await api.operation(done.op);
+    expect(receipts.map(({ n }) => n)).toEqual(receipts.map((_, i) => i + 1));
+    // Nobody's clock saw how long the reboot took.
+    expect(times.find(({ state, to }) => state === 'REBOOTING' && to === 'BOOTED')).toMatchObject({ ms: null });
+    const watched = await scene.run(['op', 'watch', done.op, '--json']);
+    const last = JSON.parse(watched.stdout.trim().split('\n').at(-1) ?? '') as typeof done;
+    expect({ code: watched.code, state: last.state }).toEqual({ code: 0, state: 'DONE' });
+    // It was sealed before the network was cut, so the operator has it already.
+    expect(await opens(guest, 'root', done.secrets?.account ?? '')).toBe(true);
+    await until(async () => (await journal()).includes(`{"kind":"acked","op":"${done.op}","n":${receipts.length}}`));
+  });
+});
