@@ -65,7 +65,7 @@ export function atUnknownWords({ shown }: NetUserTalk): boolean {
  * What is left for a reader: control sequences (ECMA-48) and window titles go, and moving to another line is a new line. An
  * unfinished sequence at the end is left out.
  */
-export function plainText(shown: Uint8Array): string {
+function plainText(shown: Uint8Array): string {
   return Buffer.from(shown)
     .toString('latin1')
     .replace(/\x1b\][^\x07\x1b]*(?:\x07|\x1b\\|$)/g, '')

@@ -70,10 +70,7 @@ export async function runScript(processes: Processes, host: WindowsHost, wanted:
   }
 }
 
-export function programOf(
-  { systemRoot, scratch }: WindowsHost,
-  { script, timeoutMs = SCRIPT_TIMEOUT_MS }: Script,
-): Program {
+function programOf({ systemRoot, scratch }: WindowsHost, { script, timeoutMs = SCRIPT_TIMEOUT_MS }: Script): Program {
   return {
     program: `${systemRoot}\\System32\\WindowsPowerShell\\v1.0\\powershell.exe`,
     args: [...SWITCHES, '-Command', PREAMBLE + script],

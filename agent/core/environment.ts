@@ -125,7 +125,7 @@ export function splitArguments(commandLine: string): string[] {
 }
 
 /** systemd takes single quotes for quotes as well. */
-export function splitAsSystemd(commandLine: string): string[] {
+function splitAsSystemd(commandLine: string): string[] {
   const found = upToDashes(commandLine.match(/(?:[^\s"']|"[^"]*"?|'[^']*'?)+/g) ?? []);
   return found.map((argument) => argument.replace(/"([^"]*)"?|'([^']*)'?/g, '$1$2'));
 }

@@ -39,7 +39,7 @@ function checkJson(vm: VmView, { at, code }: PreflightView, said: Preflight | nu
   return { event: 'check', vm: vm.name, at, code, can, checks, leftOut: said?.left_out ?? 0 };
 }
 
-export function checkLines(vm: Pick<VmView, 'name'>, view: PreflightView, said: Preflight | null): string[] {
+function checkLines(vm: Pick<VmView, 'name'>, view: PreflightView, said: Preflight | null): string[] {
   const name = printable(vm.name);
   if (!said) {
     return [`${paint('red', '✖')} ${name} cannot be reset now: its agent could not look.`, `  ${whyNot(view.code)}`];

@@ -17,7 +17,7 @@ import type { Switchboard } from './switchboard.ts';
 const ANSWER_PATIENCE_MS = 15_000;
 /** Questions that a machine may be asked at once, and how soon it may be asked one more. Each starts a process there. */
 export const QUESTIONS_AT_ONCE = 10;
-export const QUESTION_EVERY_MS = 3_000;
+const QUESTION_EVERY_MS = 3_000;
 
 type Open = Readonly<{
   nonce: string;

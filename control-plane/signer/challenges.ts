@@ -18,16 +18,18 @@ import {
   putMailCode,
 } from './factor-records.ts';
 import { codeHash, drawDigits, mailCodeHash } from './factors.ts';
+import type { StoredIntent } from './ledger.ts';
 import type { SignerParts } from './parts.ts';
 import { assertionOptions, creationOptions, placeOf, readCreation, readMaterial } from './passkeys.ts';
 import { demandFactors, demandTurn } from './proofs.ts';
+import { actOf } from './release.ts';
 import type { Params, Result, SignerMethods } from './requests.ts';
 
 const MAIL_CODE_DIGITS = 8;
 const MAIL_CODE_TTL_S = 600;
 /** Codes mailed for one operation, and to one operator within an hour. */
 export const MAILS_PER_OPERATION_MAX = 3;
-export const MAILS_PER_HOUR_MAX = 10;
+const MAILS_PER_HOUR_MAX = 10;
 const HOUR_S = 3_600;
 
 /** Work that no other request has to wait for: done after the request's turn. */
@@ -39,6 +41,11 @@ export class AfterTurn<T> {
   }
 }
 
+function describedBy({ bytes }: StoredIntent): ResetIntent {
+  if (actOf(bytes) === 'release') throw new Failure('FACTOR_NOT_ALLOWED', { method: 'email' });
+  return readIntent(bytes) as ResetIntent;
+}
+
 export async function mailCode(
   parts: SignerParts,
   { vm_name, ...asked }: Params<SignerMethods, 'factor.email'>,
@@ -46,6 +53,8 @@ export async function mailCode(
   const { ledger, mailer, nowS, randomBytes } = parts;
   const { op, operator } = asked;
   const { intent, as } = demandTurn(parts, asked);
+  // Before anything is counted: what a letter cannot describe is not proven by one.
+  const described = describedBy(intent);
   const [factor] = await demandFactors(parts, { op, operator, method: 'email', as });
   if (!factor || !mailer) throw new Failure('MAIL_UNAVAILABLE', { reason: 'not_set_up' });
   const at = nowS();
@@ -66,7 +75,7 @@ export async function mailCode(
     noteMail(ledger, operator, op, at);
     ledger.audit({ at, kind: 'factor.mailed', op, operator, data: { hash: intent.hash } });
   });
-  const text = letterOf(readIntent(intent.bytes) as ResetIntent, { code, vmName: vm_name, operator, expires_at });
+  const text = letterOf(described, { code, vmName: vm_name, operator, expires_at });
   return new AfterTurn(async () => {
     await mailer.send({ to: factor.material, subject: `Latchkey: code to reset ${vm_name}`, text });
     return { sent_to: masked(factor.material), expires_at };
