@@ -26,6 +26,7 @@ import {
 import { READY_TTL_S } from '../../../protocol/limits.ts';
 import type { RootPayload } from '../../../protocol/root.ts';
 import { newId } from '../../../protocol/schema.ts';
+import type { Ready } from '../../../protocol/session.ts';
 import { signToken } from '../../../protocol/token.ts';
 import { SoftwarePasskey } from '../../protocol/software-passkey.ts';
 
@@ -34,6 +35,26 @@ export const AGENT = newId('agt', kernel);
 export const PLACE = { origin: 'https://console.example', rpId: 'console.example' };
 
 export type Built = Readonly<{ op: string; intent: string; intent_hash: string; methods: readonly string[] }>;
+
+/** An executor's word that it waits for the command of that operation. */
+export async function signedReady(op: string, by: SigningKey, change: Partial<Ready> = {}): Promise<string> {
+  const seal = await sealingKeyFromSeed(kernel(32));
+  const ready: Ready = {
+    v: 1,
+    op,
+    agent: AGENT,
+    cn: toBase64url(kernel(32)),
+    seal: seal.jwk,
+    ttl: READY_TTL_S,
+    boot: crypto.randomUUID(),
+    account: null,
+    account_code: null,
+    vnc: [],
+    warnings: [],
+    ...change,
+  };
+  return signToken('lk-ready+jws', ready, by);
+}
 
 /** The code of a refusal, or `null` where there was none. */
 export const refusal = async (asked: Promise<unknown>): Promise<string | null> =>
@@ -168,21 +189,7 @@ export class Desk {
   }
 
   async mint({ op, intent_hash }: Built) {
-    const seal = await sealingKeyFromSeed(kernel(32));
-    const ready = {
-      v: 1,
-      op,
-      agent: AGENT,
-      cn: toBase64url(kernel(32)),
-      seal: seal.jwk,
-      ttl: READY_TTL_S,
-      boot: crypto.randomUUID(),
-      account: null,
-      account_code: null,
-      vnc: [],
-      warnings: [],
-    };
-    const token = await signToken('lk-ready+jws', ready, this.ek);
+    const token = await signedReady(op, this.ek);
     return this.ask('command.mint', {
       op,
       intent_hash,

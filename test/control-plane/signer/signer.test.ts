@@ -16,7 +16,6 @@ import { COMMANDS_MAX } from '../../../control-plane/signer/commands.ts';
 import { firstAuditBreak, SignerLedger } from '../../../control-plane/signer/ledger.ts';
 import { type SignerServer, serveSigner } from '../../../control-plane/signer/server.ts';
 import { type Command, command as commandSchema } from '../../../protocol/command.ts';
-import { codeOf } from '../../../protocol/failure.ts';
 import { readIntent } from '../../../protocol/intent.ts';
 import {
   fromBase64url,
@@ -26,14 +25,13 @@ import {
   signingKeyFromSeed,
   toBase64url,
 } from '../../../protocol/keys.ts';
-import { READY_TTL_S } from '../../../protocol/limits.ts';
 import { type RootPayload, roleKeys } from '../../../protocol/root.ts';
 import { newId, parseSchema } from '../../../protocol/schema.ts';
 import type { Ready } from '../../../protocol/session.ts';
-import { signToken, verifyToken } from '../../../protocol/token.ts';
+import { verifyToken } from '../../../protocol/token.ts';
+import { AGENT, refusal, signedReady } from './desk.ts';
 
 const kernel = (count: number) => Uint8Array.from(randomBytes(count));
-const AGENT = newId('agt', kernel);
 
 let data: string;
 let nowMs: number;
@@ -81,12 +79,6 @@ afterEach(async () => {
   rmSync(data, { recursive: true });
 });
 
-const refusal = async (asked: Promise<unknown>): Promise<string | null> =>
-  asked.then(
-    () => null,
-    (error: unknown) => codeOf(error) ?? 'DEFECT',
-  );
-
 async function build(op = newId('op', kernel), operator = 'ada', more: object = {}) {
   const { jwk } = await sealingKeyFromSeed(kernel(32));
   const account = { name: null, uid: 0, unlock: false, secret: { mode: 'generated' as const, recipient_jwk: jwk } };
@@ -104,24 +96,7 @@ async function signed(intentHash: string, by: SigningKey = key) {
   return { kid: by.kid, sig: toBase64url(new Uint8Array(sig)) };
 }
 
-async function readyFor(op: string, change: Partial<Ready> = {}, by: SigningKey = ek): Promise<string> {
-  const seal = await sealingKeyFromSeed(kernel(32));
-  const ready: Ready = {
-    v: 1,
-    op,
-    agent: AGENT,
-    cn: toBase64url(kernel(32)),
-    seal: seal.jwk,
-    ttl: READY_TTL_S,
-    boot: crypto.randomUUID(),
-    account: null,
-    account_code: null,
-    vnc: [],
-    warnings: [],
-    ...change,
-  };
-  return signToken('lk-ready+jws', ready, by);
-}
+const readyFor = (op: string, change: Partial<Ready> = {}, by: SigningKey = ek) => signedReady(op, by, change);
 
 const mint = async (op: string, intent_hash: string, ready: string, more: object = {}) =>
   ask()('command.mint', { op, intent_hash, ek: ek.jwk, ready, sealed: null, previous: 'never_sent', ...more });
