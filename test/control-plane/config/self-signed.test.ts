@@ -63,6 +63,7 @@ describe('a certificate of the installation’s own', () => {
     const { around } = place();
     const own = await makeAuthority('own', 30, around);
     const forged = await issueFor(['localhost'], 30, own, around);
+    expect([new X509Certificate(own.cert).ca, new X509Certificate(forged.cert).ca]).toEqual([true, false]);
     const leaf = await issueFor(['localhost'], 30, { cert: forged.cert, key: forged.key }, around);
     const chain = { cert: `${leaf.cert}\n${forged.cert}`, key: leaf.key, caPem: own.cert };
     expect(await visit('localhost', chain)).toBe('TLS_REFUSED');

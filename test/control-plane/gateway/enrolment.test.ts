@@ -49,6 +49,13 @@ describe('enrolment', () => {
     expect(await alarms()).toEqual([]);
   });
 
+  test('of keys that have an identity costs no other token, and gives no other identity', async () => {
+    const agent = await world.enrolled();
+    const other = await world.joinToken();
+    expect(await agent.enrol(other.token)).toBe('JOIN_TOKEN_INVALID');
+    expect(await (await fresh()).enrol(other.token)).toBeNull();
+  });
+
   test('with an expired or revoked token is refused with the same word', async () => {
     const expired = await world.joinToken({ ttl_s: 1 });
     const revoked = await world.joinToken();
