@@ -8,7 +8,7 @@ import { Failure } from '../../protocol/failure.ts';
 import { fromBase64url, type SigningKey, signingKeyFromSeed, toBase64url } from '../../protocol/keys.ts';
 import { agentId, bytes32, parseSchema, projectName } from '../../protocol/schema.ts';
 import { writeNewFile } from '../durable-file.ts';
-import { fingerprint, type Machine } from '../machine.ts';
+import { demandOwn, fingerprint, type Machine, readMachine } from '../machine.ts';
 import type { Random } from '../ports/random.ts';
 
 const identityFile = z.strictObject({
@@ -43,6 +43,11 @@ export async function readKeys(folder: string): Promise<ExecutorKeys> {
 /** Keyed, so that the file tells nobody what the machine's ids are. */
 export function fingerprintOf(macKey: Uint8Array, { id, uuid }: Machine): string {
   return fingerprint(macKey, 'executor', id, uuid);
+}
+
+/** Before anything is signed or opened with keys that may be another machine's: throws `CLONE_SUSPECTED`. */
+export async function demandMadeHere({ machine }: EnrolledIdentity, macKey: Uint8Array): Promise<void> {
+  demandOwn(machine, fingerprintOf(macKey, await readMachine()));
 }
 
 export async function readIdentity(folder: string): Promise<EnrolledIdentity> {

@@ -14,12 +14,11 @@ import { randomKernel } from '../adapters/random-kernel.ts';
 import { servicesSystemd } from '../adapters/services-systemd.ts';
 import { vncServers } from '../adapters/vnc-servers.ts';
 import { type AgentConfig, paths, readConfig, readTrust } from '../config.ts';
-import { demandOwn, readMachine } from '../machine.ts';
 import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
 import { cancelBoxAt } from './cancel-box.ts';
 import { Channel } from './channel.ts';
-import { fingerprintOf, readIdentity, readKeys } from './identity.ts';
+import { demandMadeHere, readIdentity, readKeys } from './identity.ts';
 import type { ExecutorParts } from './parts.ts';
 import { serveConnection } from './session.ts';
 
@@ -55,8 +54,7 @@ async function assemble(
     readKeys(paths.executor),
     readIdentity(paths.executor),
   ]);
-  // Before anything is signed or opened with keys that may be another machine's.
-  demandOwn(identity.machine, fingerprintOf(macKey, await readMachine()));
+  await demandMadeHere(identity, macKey);
   return {
     ...machineOf({ config, macKey, marker: identity.marker }),
     identity: { agent: identity.agent, project: identity.project, ek },

@@ -12,11 +12,10 @@ import { type AgentConfig, controlPlaneUrls, paths, readConfig, readTrust } from
 import { openOperation } from '../core/ledger.ts';
 import type { Tried } from '../core/trouble.ts';
 import { tryTo } from '../executor/conditions.ts';
-import { type EnrolledIdentity, fingerprintOf, readIdentity, readKeys } from '../executor/identity.ts';
+import { demandMadeHere, type EnrolledIdentity, readIdentity, readKeys } from '../executor/identity.ts';
 import { machineOf } from '../executor/main.ts';
 import type { Lookout } from '../executor/preflight.ts';
 import { ledgerOf } from '../executor/recorder.ts';
-import { demandOwn, readMachine } from '../machine.ts';
 import { enrolmentNote, type LinkNote, linkNote, readNote } from '../notes.ts';
 import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
@@ -132,7 +131,7 @@ async function operationUnderWay(): Promise<Status['operation'] extends Tried<in
 async function readOwnIdentity(): Promise<EnrolledIdentity> {
   const identity = await readIdentity(paths.executor);
   const { macKey } = await readKeys(paths.executor);
-  demandOwn(identity.machine, fingerprintOf(macKey, await readMachine()));
+  await demandMadeHere(identity, macKey);
   return identity;
 }
 

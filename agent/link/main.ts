@@ -15,6 +15,7 @@ import { randomKernel } from '../adapters/random-kernel.ts';
 import { controlPlaneUrls, paths, readConfig, readTrust } from '../config.ts';
 import { replaceFile } from '../durable-file.ts';
 import {
+  demandMadeHere,
   type EnrolledIdentity,
   fingerprintOf,
   makeKeys,
@@ -22,7 +23,7 @@ import {
   readKeys,
   writeIdentity,
 } from '../executor/identity.ts';
-import { demandOwn, hashInstance, hashMachine, type Machine, readMachine } from '../machine.ts';
+import { hashInstance, hashMachine, readMachine } from '../machine.ts';
 import { wordOf, writeNote } from '../notes.ts';
 import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
@@ -153,9 +154,8 @@ async function makeState(): Promise<void> {
 type EnrolOptions = Readonly<{ retry: boolean; entry: string }>;
 
 async function enrolOnce({ retry, entry }: EnrolOptions): Promise<string> {
-  const machine = await readMachine();
   const known = await readIdentity(paths.executor).catch(absentWhenNotEnrolled);
-  if (known && (await isOwn(known, machine))) {
+  if (known && (await isOwn(known))) {
     await finishEnrolment(known);
     return known.agent;
   }
@@ -172,6 +172,7 @@ async function enrolOnce({ retry, entry }: EnrolOptions): Promise<string> {
   const facts = await readFactsInChild(entry).catch(() => null);
   // The executor's shelf: this is root. The link is told of the same roots when it connects.
   const roots = new RootShelf(paths.executorRoots, root);
+  const machine = await readMachine();
   const [machineSha256, instanceSha256] = [await hashMachine(machine), await hashInstance(machine)];
   const ask = () => enrol({ ik, ek, roots, addresses, joinToken, machineSha256, instanceSha256, facts, random });
   const answer = retry ? await askUntilAnswered(ask, makeLog('latchkey-enrol')) : await ask();
@@ -184,10 +185,10 @@ async function enrolOnce({ retry, entry }: EnrolOptions): Promise<string> {
 }
 
 /** Whether the identity was made in this machine; in another one and without a token to get a new one, `CLONE_SUSPECTED`. */
-async function isOwn(known: EnrolledIdentity, machine: Machine): Promise<boolean> {
+async function isOwn(known: EnrolledIdentity): Promise<boolean> {
   const { macKey } = await readKeys(paths.executor);
   try {
-    demandOwn(known.machine, fingerprintOf(macKey, machine));
+    await demandMadeHere(known, macKey);
     return true;
   } catch (error) {
     if (!existsSync(paths.joinToken)) throw error;

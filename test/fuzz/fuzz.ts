@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { codeOf } from '../../protocol/failure.ts';
 import { Chance } from '../simulation/chance.ts';
-import { mutate } from './mutate.ts';
+import { spoil } from './spoil.ts';
 import { Taken, type Target } from './targets.ts';
 
 export type Finding = Readonly<{ target: string; seed: number; input: string; what: string }>;
@@ -31,7 +31,7 @@ export async function fuzz(target: Target, seed: number, count: number, tally: T
   for (let n = 0; n < count; n += 1) {
     const real = target.corpus[chance.int(target.corpus.length)] ?? first;
     const other = target.corpus[chance.int(target.corpus.length)] ?? first;
-    const input = mutate(real, other, chance);
+    const input = spoil(real, other, chance);
     const judged = await tryInput(target, input);
     tally.inputs += 1;
     if ('code' in judged) tally.codes.set(judged.code, (tally.codes.get(judged.code) ?? 0) + 1);

@@ -15,7 +15,7 @@ import { type ScriptedAgent, Wire } from '../control-plane/scripted-agent.ts';
 import { World } from '../control-plane/world.ts';
 import { frames } from '../protocol/message-samples.ts';
 import { Chance } from '../simulation/chance.ts';
-import { mutate } from './mutate.ts';
+import { spoil } from './spoil.ts';
 
 export type SocketTally = Readonly<{ inputs: number; closed: number; findings: readonly string[] }>;
 
@@ -65,7 +65,7 @@ async function spoilt(corpus: readonly object[], chance: Chance): Promise<Buffer
   const real = corpus.map((frame) => Buffer.from(JSON.stringify(frame)));
   const pick = () => real[chance.int(real.length)] as Buffer;
   for (;;) {
-    const input = Buffer.from(mutate(pick(), pick(), chance));
+    const input = Buffer.from(spoil(pick(), pick(), chance));
     if (!real.some((frame) => frame.equals(input))) return input;
   }
 }

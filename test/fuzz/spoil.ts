@@ -33,7 +33,7 @@ const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1');
 const bytes = (words: string) => Buffer.from(words, 'latin1');
 
 /** One to four changes to `input`; `other` is another real input, for parts that come from elsewhere. */
-export function mutate(input: Uint8Array, other: Uint8Array, chance: Chance): Uint8Array {
+export function spoil(input: Uint8Array, other: Uint8Array, chance: Chance): Uint8Array {
   let spoilt = input;
   for (let times = 1 + chance.int(4); times > 0; times -= 1) spoilt = change(spoilt, other, chance);
   return spoilt;
