@@ -12,7 +12,7 @@ import type { Vm } from '../store/vms.ts';
 import { bringAlarms } from './alarms.ts';
 import type { ApiParts } from './parts.ts';
 import type { IntentView, MailedView, SubmitRequest } from './schemas.ts';
-import { demandDraft, demandFree, demandOperation, summarise } from './submission.ts';
+import { demandDraft, demandFree, demandFreeIdentity, demandOperation, summarise } from './submission.ts';
 
 /** What whoever's proof is missing has to see first. */
 export async function viewIntent(
@@ -47,6 +47,7 @@ export async function passkeyOptions({ signer }: ApiParts, operation: Operation,
 export async function submit(
   parts: ApiParts,
   operation: Operation,
+  machine: Vm,
   operator: string,
   { intent_hash, ...proof }: SubmitRequest,
 ): Promise<void> {
@@ -55,6 +56,8 @@ export async function submit(
   if (operation.code === 'FACTOR_LOCKED' || operation.code === 'AUTHZ_INVALID') throw new Failure(operation.code);
   demandDraft(operation);
   const { hash } = demandIntent(operation);
+  // It may have come to be held since the draft: nobody's proof is spent on that.
+  demandFreeIdentity(machine);
   await demandFree(parts.store.db, operation);
   if (isStranded(operation)) throw new Failure('READY_EXPIRED', { reason: 'typed' });
   const complete = await prove(parts, { op, intent_hash: intent_hash ?? hash, operator, proof: proof as Proof });

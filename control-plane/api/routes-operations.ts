@@ -113,7 +113,9 @@ export function operationRoutes(root: FastifyInstance, parts: ApiParts): void {
     (request) =>
       inTurn(request.params.op, async () => {
         const { op } = request.params;
-        await submit(parts, await demandOperation(parts, op), operatorOf(request), request.body as SubmitRequest);
+        const operation = await demandOperation(parts, op);
+        const vm = await demandVm(parts, operation.vm);
+        await submit(parts, operation, vm, operatorOf(request), request.body as SubmitRequest);
         return show(parts, op);
       }),
   );

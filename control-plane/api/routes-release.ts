@@ -31,17 +31,18 @@ export function releaseRoutes(root: FastifyInstance, parts: ApiParts): void {
 
   app.post(
     '/v1/vms/:vm/release',
-    { schema: { params: vmParams, body: releaseRequest, response: { 200: vmView } } },
-    async (request) => {
+    { schema: { params: vmParams, body: releaseRequest, response: { 200: vmView, 202: vmView } } },
+    async (request, reply) => {
       const operator = operatorOf(request);
       const vm = demandHeld(await demandVm(parts, request.params.vm));
       const { op, intent_hash, proof } = request.body;
       const { intent } = await signer('intent.show', { op, operator });
       demandAbout(intent, vm);
-      await prove(parts, { op, intent_hash, operator, proof });
-      await store.write((trx) => releaseVm(trx, vm.id, operator, nowMs()));
-      log.warn({ vm: vm.id, operator, held: vm.quarantine?.code }, 'identity released');
-      return viewVm(await demandVm(parts, vm.id), gateway.switchboard.isOnline(vm.id), null);
+      const complete = await prove(parts, { op, intent_hash, operator, proof });
+      if (complete) await store.write((trx) => releaseVm(trx, vm.id, operator, nowMs()));
+      log.warn({ vm: vm.id, operator, held: vm.quarantine?.code, complete }, 'release of an identity proven');
+      const view = viewVm(await demandVm(parts, vm.id), gateway.switchboard.isOnline(vm.id), null);
+      return reply.status(complete ? 200 : 202).send(view);
     },
   );
 }
@@ -59,10 +60,10 @@ function demandAbout(intent: string, { agent }: Vm): void {
   if (!said.success || said.data.agent !== agent) throw new Failure('AUTHZ_INVALID', { reason: 'intent' });
 }
 
-/** One proof, one release: an identity that is held again later needs another. */
-async function prove({ signer }: ApiParts, asked: Params<SignerMethods, 'intent.prove'>): Promise<void> {
+/** Whether nobody else has to. One proof, one release: an identity that is held again later needs another. */
+async function prove({ signer }: ApiParts, asked: Params<SignerMethods, 'intent.prove'>): Promise<boolean> {
   try {
-    await signer('intent.prove', asked);
+    return (await signer('intent.prove', asked)).complete;
   } catch (error) {
     if (codeOf(error) === 'STATE_CONFLICT') throw new Failure('AUTHZ_INVALID', { reason: 'used' });
     throw error;

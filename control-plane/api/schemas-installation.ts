@@ -78,10 +78,12 @@ export const releaseIntent = z.strictObject({
   intent: z.string(),
   intent_hash: bytes32,
   not_after: z.number().int(),
+  /** Whose proof it is: of who asks for it, or of the second person who approves the same. */
+  awaits: z.enum(['first', 'second']),
   methods: z.array(proofMethods),
 });
 export type ReleaseIntent = z.infer<typeof releaseIntent>;
 
-/** `POST /v1/vms/:vm/release` */
+/** `POST /v1/vms/:vm/release`: 202 and a machine that is still held where a second person has to prove the same. */
 export const releaseRequest = z.strictObject({ op: operationId, intent_hash: bytes32, proof });
 export type ReleaseRequest = z.infer<typeof releaseRequest>;

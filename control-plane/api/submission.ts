@@ -37,7 +37,7 @@ export async function createDraft(
 }
 
 /** What a held identity says, nobody can rely on: nothing is started on it. */
-function demandFreeIdentity({ name, quarantine }: Vm): void {
+export function demandFreeIdentity({ name, quarantine }: Vm): void {
   if (quarantine) throw new Failure('AGENT_QUARANTINED', { vm: name, reason: quarantine.code });
 }
 

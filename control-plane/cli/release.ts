@@ -29,28 +29,31 @@ export async function unquarantine({ api }: Client, name: string, options: Relea
     );
     writeLine('Whoever shows its identity first from now on is taken for it. Be sure that only the right machine can.');
   }
-  if (!options.yes && !(await confirm('Let it in again?'))) throw new Failure('CANCELLED', { vm: machine.name });
-  const { intent, checked } = await intentFor(await api.releaseIntent(machine.id), machine);
+  const { intent, checked, operator } = await intentFor(await api.releaseIntent(machine.id), machine);
+  const asked = intent.awaits === 'second' ? `Let it in again, as ${operator} asks?` : 'Let it in again?';
+  if (!options.yes && !(await confirm(asked))) throw new Failure('CANCELLED', { vm: machine.name });
   const prover = await openProver(flags, nextLine());
   const mail = () => Promise.reject(new Failure('FACTOR_UNKNOWN', { method: 'email' }));
   const methods = intent.methods.filter((method) => method !== 'email');
   const question = { operation: { vm_name: machine.name }, intentHash: checked.hash, methods, attempt: 1, mail };
   const { intent_hash: _, ...proof } = await proofBody(await prover.prove(question), checked);
   const body = { op: intent.op, intent_hash: checked.hash, proof } as ReleaseRequest;
-  const released = await api.release(machine.id, body);
-  if (options.json) writeJson({ event: 'released', vm: released.id, name: released.name });
-  else writeLine(`${printable(released.name)} may come in again.`);
+  const { id, name: called, quarantine } = await api.release(machine.id, body);
+  if (options.json) writeJson({ event: quarantine ? 'proven' : 'released', vm: id, name: called });
+  else if (quarantine)
+    writeLine('Another operator has to approve it: `latchkey vm unquarantine` with their own proof.');
+  else writeLine(`${printable(called)} may come in again.`);
 }
 
 /** The bytes that are proven say what was confirmed, and nothing else. */
 async function intentFor(intent: ReleaseIntent, { agent }: VmView) {
   const hashBytes = await sha256(fromBase64url(intent.intent));
   const hash = toBase64url(hashBytes);
-  const said = parseCanonical(fromBase64url(intent.intent)) as { act?: unknown; agent?: unknown };
+  const said = parseCanonical(fromBase64url(intent.intent)) as { act?: unknown; agent?: unknown; operator?: unknown };
   if (hash !== intent.intent_hash || said.act !== 'release' || said.agent !== agent) {
     throw new Failure('AUTHZ_INVALID', { field: 'intent', reason: 'the control plane shows something else' });
   }
-  return { intent, checked: { hash, hashBytes } };
+  return { intent, checked: { hash, hashBytes }, operator: printable(String(said.operator)) };
 }
 
 function nextLine(): () => Promise<Secret> {

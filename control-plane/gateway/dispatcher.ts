@@ -135,6 +135,8 @@ export class Dispatcher {
     if (!code) throw error;
     this.#parts.log.warn({ vm, op, code, details: (error as Failure).details }, 'command not signed');
     if (isSpent(error)) return this.#prepareAnew(op);
+    // The signer has no turn for it yet: the next look asks again.
+    if (code === 'RATE_LIMITED') return;
     if (codes[code].kind !== 'refusal') return;
     const state = code === 'EXPIRED' ? 'EXPIRED' : 'REFUSED';
     await this.#parts.store.write(async (trx) => {

@@ -11,6 +11,7 @@ import {
   type Enrolment,
   enrolmentOf,
   factorsOf,
+  forgetOld,
   insertFactor,
   mailsSent,
   noteMail,
@@ -65,6 +66,7 @@ export async function mailCode(
   const code = drawDigits(MAIL_CODE_DIGITS, randomBytes);
   const expires_at = Math.min(at + MAIL_CODE_TTL_S, intent.not_after);
   ledger.transaction(() => {
+    forgetOld(ledger, at);
     putMailCode(ledger, {
       op,
       operator,

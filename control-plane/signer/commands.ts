@@ -15,6 +15,7 @@ import { onlyKey, signToken, verifyToken } from '../../protocol/token.ts';
 import type { InForce } from '../config/authority.ts';
 import { awaited } from './intents.ts';
 import type { StoredIntent } from './ledger.ts';
+import { spend } from './limits.ts';
 import type { SignerParts } from './parts.ts';
 import type { Params, Result, SignerMethods } from './requests.ts';
 
@@ -38,6 +39,8 @@ export async function mintCommand(
   if (ledger.nonceUsed(ready.cn)) throw new Failure('NONCE_UNKNOWN', { reason: 'used' });
   const sealed = await demandSealed(stored, asked.sealed);
   const iat = nowS();
+  // Counted before it is signed: what breaks off in between has used its turn.
+  ledger.transaction(() => spend(ledger, 'signature', stored.agent, iat));
   const exp = Math.min(iat + COMMAND_TTL_S, inForce.root.expires);
   const signed = await sign(inForce, stored, { cn: ready.cn, iat, exp, sealed });
   ledger.transaction(() => {
@@ -123,6 +126,7 @@ export async function mintCancel(
   const last = ledger.lastCommand(op);
   if (!stored || !last) throw new Failure('STATE_CONFLICT', { reason: 'nothing_signed' });
   const iat = nowS();
+  ledger.transaction(() => spend(ledger, 'cancel', op, iat));
   const { key, root } = await authority.current();
   const bytes = intentBytes({
     v: 1,

@@ -3,7 +3,11 @@
 
 import { z } from 'zod';
 import { type FactorMethod, factorMethods } from '../../protocol/command.ts';
+import { INTENT_TTL_S_MAX } from '../../protocol/limits.ts';
 import type { SignerLedger } from './ledger.ts';
+
+/** For so long after its end it is still told that something is over, rather than unknown. */
+const KEPT_S = 3_600;
 
 /**
  * `kid` names a factor among those of its kind: a key's thumbprint, a recovery code's hash, nothing where there is one at most.
@@ -97,6 +101,13 @@ export function deleteMailCode(ledger: SignerLedger, op: string, operator: strin
 
 export function deleteMailCodesOf(ledger: SignerLedger, operator: string): void {
   ledger.run('DELETE FROM mail_codes WHERE operator = ?', operator);
+}
+
+/** What no decision looks at any more: codes and invitations past their end, and letters of intents past theirs. */
+export function forgetOld(ledger: SignerLedger, nowS: number): void {
+  ledger.run('DELETE FROM mail_codes WHERE expires_at < ?', nowS - KEPT_S);
+  ledger.run('DELETE FROM enrolments WHERE expires_at < ?', nowS - KEPT_S);
+  ledger.run('DELETE FROM mails WHERE at < ?', nowS - INTENT_TTL_S_MAX - KEPT_S);
 }
 
 export function noteMail(ledger: SignerLedger, operator: string, op: string, at: number): void {

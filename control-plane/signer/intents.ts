@@ -10,6 +10,7 @@ import type { RootPayload } from '../../protocol/root.ts';
 import { allowedFactors } from './allowed.ts';
 import { factorsOf, policyOf } from './factor-records.ts';
 import type { SignerLedger, StoredIntent } from './ledger.ts';
+import { spend } from './limits.ts';
 import type { SignerParts } from './parts.ts';
 import type { Params, Result, SignerMethods } from './requests.ts';
 
@@ -48,6 +49,7 @@ export async function buildIntent(
     const before = ledger.intent(op);
     if (before) demandLiving(before);
     if (before?.proven_at != null) throw new Failure('STATE_CONFLICT', { reason: 'proven' });
+    spend(ledger, 'proposal', operator, nowS());
     const two_people = policyOf(ledger).second_person ? 1 : 0;
     ledger.putIntent({ op, bytes: encoded, hash, agent, project, operator, not_after, two_people });
     ledger.audit({ at: nowS(), kind: 'intent.built', op, operator, data: { hash, agent } });

@@ -42,6 +42,11 @@ CREATE TABLE enrolments (
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE INDEX audit_by_kind ON audit (kind, n);
 `,
+  `
+CREATE TABLE uses (use TEXT NOT NULL, subject TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE INDEX uses_by_subject ON uses (use, subject);
+CREATE INDEX uses_by_time ON uses (at);
+`,
 ] as const;
 const SCHEMA_VERSION = MIGRATIONS.length;
 

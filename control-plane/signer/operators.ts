@@ -14,6 +14,7 @@ import {
   deleteMailCodesOf,
   type Factor,
   factorsOf,
+  forgetOld,
   insertFactor,
   policyOf,
   putEnrolment,
@@ -57,6 +58,7 @@ function add({ ledger, nowS }: SignerParts, operator: string, { kind, kid, mater
   const at = nowS();
   ledger.transaction(() => {
     const same = allFactors(ledger).filter((factor) => factor.kind === kind);
+    demandOwnMailbox(same, operator, { kind, material });
     if (same.some((factor) => (kind === 'key' ? factor.kid === kid : factor.operator === operator))) {
       throw new Failure('ALREADY_EXISTS', { operator, factor: kind });
     }
@@ -68,11 +70,19 @@ function add({ ledger, nowS }: SignerParts, operator: string, { kind, kid, mater
   });
 }
 
+/** Whoever reads the mailbox of two operators would be two people. */
+function demandOwnMailbox(same: readonly Factor[], operator: string, { kind, material }: Omit<NewFactor, 'kid'>): void {
+  const address = material.toLowerCase();
+  const taken = same.some((factor) => factor.operator !== operator && factor.material.toLowerCase() === address);
+  if (kind === 'email' && taken) throw new Failure('REQUEST_INVALID', { operator, reason: 'mailbox_of_another' });
+}
+
 /** A code with which the operator registers one passkey in their browser, soon. */
 function invite({ ledger, randomBytes, nowS }: SignerParts, operator: string): string {
   const invitation = toBase64url(randomBytes(32));
   const at = nowS();
   ledger.transaction(() => {
+    forgetOld(ledger, at);
     putEnrolment(ledger, {
       sha256: codeHash(invitation),
       operator,

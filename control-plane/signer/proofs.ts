@@ -19,6 +19,7 @@ import {
 import { codeHash, equalText, keySigned, mailCodeHash, totpStep } from './factors.ts';
 import { awaited, demandLiving, FAILURES_MAX, TRIES_MAX } from './intents.ts';
 import type { StoredIntent } from './ledger.ts';
+import { spend } from './limits.ts';
 import type { SignerParts } from './parts.ts';
 import { readAssertionOf, readMaterial } from './passkeys.ts';
 import type { Params, Proof, Result, SignerMethods } from './requests.ts';
@@ -113,7 +114,11 @@ export async function demandFactors(
   const allowed = allowedFactors(policyOf(ledger), root, registered, as).filter(({ kind }) => kind === method);
   if (allowed.length > 0) return allowed;
   if (!registered.some(({ kind }) => kind === method)) throw new Failure('FACTOR_UNKNOWN', { method });
-  ledger.transaction(() => ledger.audit({ at: nowS(), kind: 'factor.not_allowed', op, operator, data: { method } }));
+  const at = nowS();
+  ledger.transaction(() => {
+    spend(ledger, 'refusal', operator, at);
+    ledger.audit({ at, kind: 'factor.not_allowed', op, operator, data: { method } });
+  });
   throw new Failure('FACTOR_NOT_ALLOWED', { method });
 }
 

@@ -108,7 +108,7 @@ export const signerMethods = {
       methods: z.array(method),
     }),
   },
-  /** Writes the bytes of an intent to let a held identity in again. */
+  /** Writes the bytes of an intent to let a held identity in again, or answers the one that awaits a second person. */
   'release.build': {
     params: z.strictObject({ project: projectName, agent: agentId, operator: operatorName }),
     result: z.strictObject({
@@ -116,6 +116,7 @@ export const signerMethods = {
       intent: z.string(),
       intent_hash: bytes32,
       not_after: seconds,
+      awaits: z.enum(['first', 'second']),
       methods: z.array(method),
     }),
   },

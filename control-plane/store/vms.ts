@@ -134,7 +134,21 @@ export async function rememberJournalHead(trx: Write, vm: Vm, jhead: string, at:
     .executeTakeFirst();
   if (seen) return true;
   await trx.insertInto('journal_heads').values({ vm: vm.id, jhead, at }).execute();
+  await forgetOldHeads(trx, vm.id);
   return false;
+}
+
+/** A disk that is older than all of these still shows in the hello's counter. */
+export const JOURNAL_HEADS_KEPT = 256;
+
+async function forgetOldHeads(trx: Write, vm: string): Promise<void> {
+  const kept = trx
+    .selectFrom('journal_heads')
+    .select('jhead')
+    .where('vm', '=', vm)
+    .orderBy('at', 'desc')
+    .limit(JOURNAL_HEADS_KEPT);
+  await trx.deleteFrom('journal_heads').where('vm', '=', vm).where('jhead', 'not in', kept).execute();
 }
 
 function vmOf(row: VmTable): Vm {

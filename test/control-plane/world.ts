@@ -185,6 +185,14 @@ export class World {
     return { status: response.status, body: text === '' ? {} : JSON.parse(text), headers: response.headers };
   }
 
+  /** Another operator, with a key. */
+  async operator(name: string): Promise<{ headers: Record<string, string>; key: SigningKey }> {
+    const { body } = await this.ask('POST', '/v1/operators', { name });
+    const key = await signingKeyFromSeed(kernel(32));
+    await this.admin('operator.add', { name, key: key.jwk });
+    return { headers: { authorization: `Bearer ${String(body['api_key'])}` }, key };
+  }
+
   async joinToken(body: object = {}): Promise<JoinTokenCreated> {
     return (await this.ask('POST', '/v1/join-tokens', body)).body as JoinTokenCreated;
   }

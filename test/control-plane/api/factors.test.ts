@@ -7,12 +7,11 @@ import { demandOperatorProof } from '../../../agent/executor/operator-proof.ts';
 import type { OperationView } from '../../../control-plane/api/schemas.ts';
 import { type Command, command as commandSchema } from '../../../protocol/command.ts';
 import { type ResetIntent, readIntent } from '../../../protocol/intent.ts';
-import { type SigningKey, signingKeyFromSeed } from '../../../protocol/keys.ts';
 import type { RootPayload } from '../../../protocol/root.ts';
 import { parseSchema } from '../../../protocol/schema.ts';
 import { payloadOf } from '../../../protocol/token.ts';
 import { codeFrom } from '../../protocol/refusal.ts';
-import { countingBytes, sampleRoot } from '../../protocol/samples.ts';
+import { sampleRoot } from '../../protocol/samples.ts';
 import { SoftwarePasskey } from '../../protocol/software-passkey.ts';
 import type { ScriptedAgent } from '../scripted-agent.ts';
 import { type Answer, World } from '../world.ts';
@@ -64,13 +63,6 @@ async function registered(headers: Record<string, string> = {}, operator = 'admi
   );
   if (answer.status !== 201) throw new Error(`no passkey: ${JSON.stringify(answer.body)}`);
   return passkey;
-}
-
-async function operator(name: string): Promise<{ headers: Record<string, string>; key: SigningKey }> {
-  const { body } = await world.ask('POST', '/v1/operators', { name });
-  const key = await signingKeyFromSeed(countingBytes(0xb0 + name.length));
-  await world.admin('operator.add', { name, key: key.jwk });
-  return { headers: { authorization: `Bearer ${String(body['api_key'])}` }, key };
 }
 
 describe('an operation', () => {
@@ -148,7 +140,7 @@ describe('an operation', () => {
 
 describe('a passkey', () => {
   test('is registered by the operator who was invited and by nobody else, and history says so', async () => {
-    const bob = await operator('bob');
+    const bob = await world.operator('bob');
     const invitation = await invite('admin');
     const asked = await world.ask('POST', '/v1/passkeys/options', { invitation }, bob.headers);
     expect(said(asked)).toEqual([403, 'AUTHZ_INVALID']);
@@ -161,7 +153,7 @@ describe('a passkey', () => {
 
 describe('a second person', () => {
   test('reads the same intent and approves it; the first one’s proof alone is no approval', async () => {
-    const bob = await operator('bob');
+    const bob = await world.operator('bob');
     await world.admin('policy.set', { second_person: true });
     const { draft, intent_hash } = await prepared();
     const first = await submit(draft.op, await world.keyProof(intent_hash));

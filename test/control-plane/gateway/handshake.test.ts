@@ -157,6 +157,27 @@ describe('a second connection of one identity', () => {
     expect((await release(id, { op, intent_hash, proof })).body['code']).toBe('AUTHZ_INVALID');
   });
 
+  test('of a held identity is let in by two people where the policy wants them', async () => {
+    const agent = await world.machine();
+    await agent.clone().connect();
+    const { id } = await world.vmOf(agent);
+    await world.admin('policy.set', { second_person: true });
+    const bob = await world.operator('bob');
+    const { body: first } = await world.ask('POST', `/v1/vms/${id}/release-intent`, {});
+    const { op, intent_hash } = first as { op: string; intent_hash: string };
+    const mine = { op, intent_hash, proof: await world.keyProof(intent_hash) };
+    const proven = await world.ask('POST', `/v1/vms/${id}/release`, mine);
+    expect([proven.status, proven.body['quarantine']]).toEqual([202, expect.anything()]);
+    expect(await agent.connect()).toBe(REFUSED);
+    expect((await world.ask('POST', `/v1/vms/${id}/release`, mine)).status).toBe(403);
+    const { body: second } = await world.ask('POST', `/v1/vms/${id}/release-intent`, {}, bob.headers);
+    expect(second).toMatchObject({ op, intent_hash, awaits: 'second' });
+    const theirs = { op, intent_hash, proof: await world.keyProof(intent_hash, bob.key) };
+    const released = await world.ask('POST', `/v1/vms/${id}/release`, theirs, bob.headers);
+    expect([released.status, released.body['quarantine']]).toEqual([200, null]);
+    expect(await agent.connect()).toBeNull();
+  });
+
   test('of a held identity is not let in by a wrong proof, which is the end of that intent', async () => {
     const agent = await world.machine();
     await agent.clone().connect();

@@ -116,6 +116,10 @@ test('a hello that holds an identity ends the session that it has, and no comman
   expect(await copy.connect()).toBe(REFUSED);
   expect((await world.vmOf(agent)).quarantine?.code).toBe('STATE_ROLLED_BACK');
   expect(await agent.wire.closed).toBe(REFUSED);
-  await world.ask('POST', `/v1/operations/${draft.op}/submit`, await world.keyProof(intent_hash));
+  const proof = await world.keyProof(intent_hash);
+  const submitted = await world.ask('POST', `/v1/operations/${draft.op}/submit`, proof);
+  expect([submitted.status, submitted.body['code']]).toEqual([409, 'AGENT_QUARANTINED']);
+  // The proof was not spent on it.
+  expect((await world.operation(draft.op)).approved).toBe(false);
   expect(agent.wire.waiting('command')).toBe(0);
 });

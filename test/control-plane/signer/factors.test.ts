@@ -91,6 +91,28 @@ describe('a code by mail', () => {
     expect(await refusal(desk.mail(await desk.build()))).toBeNull();
   });
 
+  test('and what else has ended is forgotten once nothing asks for it any more', async () => {
+    const rows = () =>
+      ['mails', 'mail_codes', 'enrolments'].map((name) => desk.ledger.rows(`SELECT * FROM ${name}`).length);
+    await desk.admin('operator.add', { name: 'ada', passkey: true });
+    await desk.mail(await desk.build());
+    expect(rows()).toEqual([1, 1, 1]);
+    desk.nowMs += 86_400_000;
+    await desk.mail(await desk.build());
+    // Of an intent that may live for a day the letters still count.
+    expect(rows()).toEqual([2, 1, 0]);
+    desk.nowMs += 2 * 86_400_000;
+    await desk.admin('operator.add', { name: 'ada', passkey: true });
+    expect(rows()).toEqual([0, 0, 1]);
+  });
+
+  test('goes to one operator a mailbox: two people with the same one would be one', async () => {
+    const asked = desk.admin('operator.add', { name: 'bob', email: 'Ada@Example.org' });
+    await expect(asked).rejects.toMatchObject({ code: 'REQUEST_INVALID', details: { reason: 'mailbox_of_another' } });
+    expect((await desk.admin('operator.list', {})).operators.map(({ name }) => name)).toEqual(['ada']);
+    expect(await refusal(desk.admin('operator.add', { name: 'bob', email: 'bob@example.org' }))).toBeNull();
+  });
+
   test('proves nothing once its address was replaced', async () => {
     const built = await desk.build();
     await desk.mail(built);

@@ -213,7 +213,7 @@ test('a ledger of the first version keeps its factors, and what was proven stays
     db.exec(`ALTER TABLE intents DROP COLUMN ${column}`);
   }
   db.exec('ALTER TABLE failures DROP COLUMN last_at; DROP INDEX audit_by_kind');
-  for (const table of ['mail_codes', 'mails', 'enrolments', 'settings']) db.exec(`DROP TABLE ${table}`);
+  for (const table of ['mail_codes', 'mails', 'enrolments', 'settings', 'uses']) db.exec(`DROP TABLE ${table}`);
   db.exec('PRAGMA user_version = 1');
   db.close();
   SignerLedger.open(pathsIn(desk.data).signerDatabase).close();

@@ -1,4 +1,5 @@
-// The intent to let a held identity in again: proven like any other, by what can prove it, and good for nothing else.
+// The intent to let a held identity in again: proven like any other, by what can prove it and by as many as the policy wants,
+// and good for nothing else.
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { AGENT, Desk, refusal } from './desk.ts';
@@ -16,14 +17,39 @@ test('does not offer a code by mail, and counts none that is asked for all the s
   const sign = await desk.key('ada');
   const built = await release('ada');
   expect(built.methods).toEqual(['key']);
-  expect(await refusal(desk.mail(built as never))).toBe('FACTOR_NOT_ALLOWED');
+  expect(await refusal(desk.mail(built))).toBe('FACTOR_NOT_ALLOWED');
   expect([desk.letters.length, desk.audit('factor.mailed').length]).toEqual([0, 0]);
-  expect(await desk.prove(built as never, await sign(built.intent_hash))).toMatchObject({ complete: true });
+  expect(await desk.prove(built, await sign(built.intent_hash))).toMatchObject({ complete: true });
+});
+
+test('is proven by two people where the policy wants them, each with a factor of their own', async () => {
+  const [adas, bobs] = [await desk.key('ada'), await desk.key('bob')];
+  await desk.admin('policy.set', { second_person: true });
+  const built = await release('ada');
+  expect(built.awaits).toBe('first');
+  expect(await desk.prove(built, await adas(built.intent_hash))).toMatchObject({ complete: false });
+  // Whoever asked cannot be the second one: they are given an intent of their own.
+  expect(await release('ada')).toMatchObject({ awaits: 'first', op: expect.not.stringContaining(built.op) });
+  expect(await refusal(desk.prove(built, await adas(built.intent_hash)))).toBe('AUTHZ_INVALID');
+  const shown = await release('bob');
+  expect(shown).toMatchObject({ op: built.op, intent: built.intent, awaits: 'second', methods: ['key'] });
+  expect(await desk.prove(shown, await bobs(shown.intent_hash), 'bob')).toMatchObject({ complete: true });
+  expect(await release('bob')).toMatchObject({ awaits: 'first' });
+});
+
+test('that nobody proved, or that has ended, is not shown to a second person', async () => {
+  const adas = await desk.key('ada');
+  await desk.admin('policy.set', { second_person: true });
+  const unproven = await release('ada');
+  expect((await release('bob')).op).not.toBe(unproven.op);
+  await desk.prove(unproven, await adas(unproven.intent_hash));
+  desk.nowMs += 901_000;
+  expect((await release('bob')).op).not.toBe(unproven.op);
 });
 
 test('is proven by its own operator alone', async () => {
   await desk.key('ada');
   const other = await desk.key('bob');
   const built = await release('ada');
-  expect(await refusal(desk.prove(built as never, await other(built.intent_hash), 'bob'))).toBe('AUTHZ_INVALID');
+  expect(await refusal(desk.prove(built, await other(built.intent_hash), 'bob'))).toBe('AUTHZ_INVALID');
 });

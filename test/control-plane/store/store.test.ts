@@ -11,7 +11,13 @@ import { appendEvent, eventsAfter, lastEventId } from '../../../control-plane/st
 import { SCHEMA_VERSION } from '../../../control-plane/store/migrations.ts';
 import { change, findOperation, insertOperation } from '../../../control-plane/store/operations.ts';
 import { Store } from '../../../control-plane/store/store.ts';
-import { insertVm } from '../../../control-plane/store/vms.ts';
+import {
+  findVm,
+  insertVm,
+  JOURNAL_HEADS_KEPT,
+  rememberJournalHead,
+  type Vm,
+} from '../../../control-plane/store/vms.ts';
 import { draftOf, T0 } from '../core/samples.ts';
 
 let folder: string;
@@ -56,6 +62,16 @@ async function withVm(): Promise<void> {
     }),
   );
 }
+
+test('of the journal heads of a machine the newest are kept', async () => {
+  await withVm();
+  const vm = (await findVm(store.db, draftOf().vm)) as Vm;
+  const seen = (n: number) => store.write((trx) => rememberJournalHead(trx, vm, `head-${n}`, T0 + n));
+  for (let n = 0; n < JOURNAL_HEADS_KEPT + 3; n += 1) expect(await seen(n)).toBe(false);
+  expect(await store.db.selectFrom('journal_heads').selectAll().execute()).toHaveLength(JOURNAL_HEADS_KEPT);
+  expect(await seen(3)).toBe(true);
+  expect(await seen(2)).toBe(false);
+});
 
 describe('a transaction', () => {
   test('that fails leaves nothing, neither the change nor its events', async () => {

@@ -1,0 +1,32 @@
+// How often the signer does what costs something that stays: rows of its audit, signatures, letters. Counted in its own
+// ledger, so that neither whoever asks nor a restart starts the count afresh. Reading is free.
+
+import { Failure } from '../../protocol/failure.ts';
+import type { SignerLedger } from './ledger.ts';
+
+const WINDOW_S = 600;
+
+/**
+ * Within any ten minutes: for one subject, and for all of them together, because names are the control plane's word. A
+ * proposal is an operator's, a signature a machine's, a cancel an operation's, a refusal an operator's.
+ */
+export const limits = {
+  proposal: { each: 500, all: 2_000 },
+  signature: { each: 32, all: 1_000 },
+  cancel: { each: 32, all: 1_000 },
+  refusal: { each: 20, all: 200 },
+} as const;
+export type Use = keyof typeof limits;
+
+/** Counts one, or throws `RATE_LIMITED`. Part of its caller's transaction, before anything is written. */
+export function spend(ledger: SignerLedger, use: Use, subject: string, nowS: number): void {
+  // Those of a time that has not come are of a clock that was wrong: nobody waits for them.
+  ledger.run('DELETE FROM uses WHERE at <= ? OR at > ?', nowS - WINDOW_S, nowS);
+  const { each, all } = limits[use];
+  const count = (where: string, ...values: string[]) =>
+    ledger.rows<{ count: number }>(`SELECT count(*) AS count FROM uses WHERE ${where}`, ...values)[0]?.count ?? 0;
+  if (count('use = ? AND subject = ?', use, subject) >= each || count('use = ?', use) >= all) {
+    throw new Failure('RATE_LIMITED', { reason: use });
+  }
+  ledger.run('INSERT INTO uses VALUES (?, ?, ?)', use, subject, nowS);
+}
