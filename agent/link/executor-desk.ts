@@ -119,6 +119,17 @@ export class ExecutorDesk {
     current.connection.send({ t: 'execute', token, ...(intent === undefined ? {} : { intent }) });
   }
 
+  /**
+   * Lets an executor go that only waits, and forgets one that was to be prepared: a nonce is good for the connection that
+   * it was given to. Else a machine that is put back to this moment would obey the command of the time that it forgot.
+   */
+  disconnected(): void {
+    this.#next = undefined;
+    if (!this.#current || this.#current.executing) return;
+    this.#current.connection.close();
+    this.#current = undefined;
+  }
+
   cancel(op: string, token: string): void {
     this.#errand(() => ask(this.#path, [{ t: 'cancel', token }])).catch((error: unknown) =>
       this.#events.refused(op, codeOf(error) ?? 'INTERNAL'),

@@ -120,6 +120,7 @@ export class Link {
       for (let frame = await socket.next(); frame; frame = await socket.next()) await this.#take(frame);
     } finally {
       this.#socket = undefined;
+      this.#desk.disconnected();
       stopBeats();
       stopFacts();
       stop.removeEventListener('abort', end);

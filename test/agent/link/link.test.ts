@@ -73,6 +73,21 @@ describe.concurrent('commands', () => {
     expect(await process.next()).toEqual({ t: 'ack', token: ack });
   });
 
+  test('for an executor that waited when the connection was lost is NONCE_UNKNOWN on the next one', async () => {
+    const site = await makeSite();
+    const before = await site.connected();
+    before.send({ t: 'prepare', op: OP, account: null });
+    const process = await site.executor.process('prepare');
+    process.say({ t: 'ready', op: OP, token: readyToken });
+    await before.next('ready');
+    before.terminate();
+    await process.gone;
+    const after = await site.connected();
+    after.send({ t: 'command', op: OP, token: await commandToken(sampleCommand()) });
+    expect(await after.next('refused')).toEqual({ t: 'refused', op: OP, code: 'NONCE_UNKNOWN' });
+    expect(process.requests).toHaveLength(1);
+  });
+
   test('goes on with the intent that came beside it', async () => {
     const site = await makeSite();
     const visitor = await site.connected();
