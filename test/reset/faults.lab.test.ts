@@ -2,6 +2,7 @@
 // lost, a network that is cut. Expected each time: one true end, and never two effects.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { OVERDUE_MS } from '../../control-plane/core/due.ts';
 import type { Guest } from '../lab/guest.ts';
 import { PRODUCT_SERVICES } from '../lab/services.ts';
 import { opens, Scene, shadowField } from './scene.ts';
@@ -176,6 +177,37 @@ describe('a machine that comes back changed', () => {
       state: 'PARTIAL',
       reason: 'BOOT_ENV_CHANGED',
     });
+  });
+});
+
+describe('a machine that does not return from its restart', () => {
+  afterAll(async () => {
+    await scene.controlPlane.kill();
+    await scene.controlPlane.run();
+  });
+
+  it('is OVERDUE, which is no end, and heals when it does return', async () => {
+    const guest = await guestNamed('overdue');
+    guest.holdNextBoot();
+    const running = scene.reset(['reset', guest.name]);
+    await until(async () => guest.state === 'held');
+    const op = await scene.untilState(guest, 'REBOOTING');
+    await scene.controlPlane.kill();
+    await scene.controlPlane.run({ aheadMs: OVERDUE_MS + 60_000 });
+    const { code, done } = await running;
+    expect({ code, state: done.state, reboot: done.verified.reboot }).toEqual({
+      code: 5,
+      state: 'REBOOTING',
+      reboot: false,
+    });
+    const api = scene.controlPlane.api(scene.apiKey);
+    expect(await api.operation(op)).toMatchObject({ overdue: true, ended: false });
+    guest.releaseBoot();
+    const watched = await scene.run(['op', 'watch', op, '--json']);
+    const last = JSON.parse(watched.stdout.trim().split('\n').at(-1) ?? '') as typeof done;
+    expect({ code: watched.code, state: last.state }).toEqual({ code: 0, state: 'DONE' });
+    expect(await api.operation(op)).toMatchObject({ overdue: false, ended: true });
+    expect(await opens(guest, 'root', done.secrets?.account ?? '')).toBe(true);
   });
 });
 
