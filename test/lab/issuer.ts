@@ -8,7 +8,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { canonicalBytes } from '../../protocol/canonical.ts';
 import { type SigningKey, signingKeyFromSeed, toBase64url } from '../../protocol/keys.ts';
 import { type Receipt, receipt as receiptSchema } from '../../protocol/receipt.ts';
-import { type RootPayload, signRoot } from '../../protocol/root.ts';
+import { type Operators, type RootPayload, signRoot } from '../../protocol/root.ts';
 import { type Ed25519Jwk, newId, parseSchema } from '../../protocol/schema.ts';
 import { enrol, hello, type Ready, ready as readySchema, type UpFrame } from '../../protocol/session.ts';
 import { onlyKey, payloadOf, signToken, verifyToken } from '../../protocol/token.ts';
@@ -35,7 +35,7 @@ export class Issuer {
   #boots: string[] = [];
   #synced = false;
 
-  private constructor(keys: IssuerKeys, server: WebSocketServer) {
+  private constructor(keys: IssuerKeys, server: WebSocketServer, operators: Operators | undefined) {
     this.keys = keys;
     this.#server = server;
     const entry = ({ jwk }: SigningKey) => ({ jwk, expires: nowS() + YEAR_S });
@@ -46,18 +46,24 @@ export class Issuer {
       version: 1,
       expires: nowS() + YEAR_S,
       keys: Object.fromEntries(Object.values(keys).map((key) => [key.kid, entry(key)])),
-      roles: { root: role(keys.root), command: role(keys.command), session: role(keys.session) },
-      policy: { min_v: 1, cb: 'off', require_operator_proof: false },
+      roles: {
+        root: role(keys.root),
+        command: role(keys.command),
+        session: role(keys.session),
+        ...(operators ? { operators } : {}),
+      },
+      policy: { min_v: 1, cb: 'off', require_operator_proof: operators !== undefined },
     };
     server.on('connection', (socket) => this.#serve(socket));
   }
 
-  static async start(): Promise<Issuer> {
+  /** With `operators`, its root names their keys and demands a proof by one of them for every reset. */
+  static async start(operators?: Operators): Promise<Issuer> {
     const key = () => signingKeyFromSeed(randomBytes(32));
     const [root, command, session] = await Promise.all([key(), key(), key()]);
     const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
     await once(server, 'listening');
-    return new Issuer({ root, command, session }, server);
+    return new Issuer({ root, command, session }, server, operators);
   }
 
   get port(): number {
