@@ -1,10 +1,12 @@
 // What holds for every token: it comes back as it was sent, and no change to its text passes, however small.
 
 import fc from 'fast-check';
+import { CompactSign } from 'jose';
 import { expect, test } from 'vitest';
-import type { JsonValue } from '../../protocol/canonical.ts';
+import { canonicalBytes, type JsonValue } from '../../protocol/canonical.ts';
 import { Failure } from '../../protocol/failure.ts';
-import { onlyKey, signToken, verifyToken } from '../../protocol/token.ts';
+import { toBase64url } from '../../protocol/keys.ts';
+import { onlyKey, signToken, tokenTypes, verifyToken } from '../../protocol/token.ts';
 import { codeFrom } from './refusal.ts';
 import { keys, sampleCommand } from './samples.ts';
 
@@ -79,4 +81,41 @@ test('a failure keeps its code and names no content', async () => {
   expect((failure as Failure).message).toBe('The message is not a well-formed token.');
   const value: JsonValue = { ...(failure as Failure).details };
   expect(JSON.stringify(value)).not.toContain('x.y.z');
+});
+
+test('nothing is read of what a key did not sign: its signature is asked first, whatever a token holds', async () => {
+  const stranger = { ...keys.spare, kid: keys.command.kid };
+  const bytes = fc.oneof(
+    fc.uint8Array({ minLength: 1 }),
+    fc.json().map((text) => new TextEncoder().encode(text)),
+  );
+  await fc.assert(
+    fc.asyncProperty(bytes, async (payload) => {
+      const token = await new CompactSign(payload)
+        .setProtectedHeader({ alg: 'Ed25519', kid: stranger.kid, typ: TYP })
+        .sign(stranger.privateKey);
+      expect(await codeFrom(() => verify(token))).toBe('SIG_INVALID');
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('no other algorithm and no other type is taken, whatever it is called', async () => {
+  const [, payload = '', signature = ''] = token.split('.');
+  const good = { alg: 'Ed25519', kid: keys.command.kid, typ: TYP };
+  const value = fc.oneof(
+    fc.jsonValue({ maxDepth: 1 }),
+    fc.string(),
+    fc.constantFrom('none', 'EdDSA', 'HS256', ...tokenTypes),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom('alg', 'typ'), value, async (name, said) => {
+      fc.pre(JSON.stringify(said) !== JSON.stringify(good[name]));
+      const header = toBase64url(canonicalBytes({ ...good, [name]: said }));
+      fc.pre(header.length <= 400);
+      const code = await codeFrom(() => verify(`${header}.${payload}.${signature}`));
+      expect(code).toBe(name === 'alg' ? 'ALG_REFUSED' : 'TYP_REFUSED');
+    }),
+    { numRuns: 300 },
+  );
 });

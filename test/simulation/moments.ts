@@ -2,7 +2,7 @@
 
 import type { Operation } from '../../agent/core/ledger.ts';
 import type { Answer } from '../../agent/executor/channel.ts';
-import { REBOOT_REQUESTS_MAX } from '../../protocol/limits.ts';
+import { REBOOT_REQUESTS_MAX, VNCAUTH_BYTES } from '../../protocol/limits.ts';
 import type { Receipt } from '../../protocol/receipt.ts';
 import type { Slot } from '../../protocol/seal.ts';
 import { payloadOf } from '../../protocol/token.ts';
@@ -19,7 +19,7 @@ type Scene = Readonly<{
   cancelledInGrace: boolean;
 }>;
 
-/** Announced durably, at most once, and with a generated secret already sealed in a durable receipt. */
+/** Announced durably, at most once, of its own, and with a generated secret already sealed in a durable receipt. */
 export function complaintsOfChange(
   { operation, machine, scenario, typed, cancelledInGrace }: Scene,
   slot: Slot,
@@ -34,7 +34,15 @@ export function complaintsOfChange(
     ...(cancelledInGrace ? [`the ${slot} secret is set after a cancel in the grace period`] : []),
     ...(wish === null ? [`a ${slot} secret is set that nobody asked for`] : []),
     ...(machine.changes.some((change) => change.slot === slot) ? [`the ${slot} secret is set twice`] : []),
+    ...(machine.changes.some((change) => change.slot !== slot && beginAlike(change.secret, secret))
+      ? ['the VNC secret begins like the account’s password']
+      : []),
   ];
+}
+
+/** VNC files give away as many characters as VncAuth reads. */
+function beginAlike(one: string, other: string): boolean {
+  return one.slice(0, VNCAUTH_BYTES) === other.slice(0, VNCAUTH_BYTES);
 }
 
 /** Its receipt is durable, and the one before it in this boot had its time. */

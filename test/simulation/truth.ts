@@ -62,6 +62,7 @@ async function endComplaints(world: World, receipts: readonly Receipt[]): Promis
       'it is the same root, booted normally',
     );
     for (const slot of asked) must(verified?.[slot] === true, `the ${slot} secret was proven`);
+    must(!scenario.machine.alsoChanges || asked[0] !== 'account', 'no other account’s entry changed');
     must(verified?.reboot === true && last.detail.boot_before !== last.detail.boot_after, 'the reboot was proven');
   }
   if (['FAILED', 'REFUSED', 'INTERRUPTED', 'CANCELLED'].includes(state)) {

@@ -92,7 +92,11 @@ describe('root and key at the time of the command', () => {
     await expectRefused('KID_UNKNOWN', () => verifyToken(token, 'lk-command+jws', roleKeys(root, 'command', null)));
   });
   test('24 an iat that is no number', async () => {
-    for (const iat of ['1', null, [], {}]) await refused('SCHEMA_INVALID', { ...sampleCommand(), iat });
+    for (const iat of ['1', null, [], {}]) {
+      await refused('SCHEMA_INVALID', { ...sampleCommand(), iat });
+      // Before anything is judged by it, or after it.
+      await refused('SCHEMA_INVALID', { ...sampleCommand(), iat, chroot: '/mnt' });
+    }
   });
 });
 
