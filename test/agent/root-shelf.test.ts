@@ -4,10 +4,11 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { RootShelf } from '../../agent/root-shelf.ts';
-import { type SignedRoot, signRoot } from '../../protocol/root.ts';
-import { expectRefused } from '../protocol/refusal.ts';
+import { type RootPayload, type SignedRoot, signRoot } from '../../protocol/root.ts';
+import { codeFrom, expectRefused } from '../protocol/refusal.ts';
 import { keys, sampleRoot } from '../protocol/samples.ts';
 
 let folder: string;
@@ -54,4 +55,42 @@ describe('a shelf', () => {
     await writeFile(join(folder, '3.json'), content);
     await expectRefused('ROOT_INVALID', () => shelf().newest());
   });
+});
+
+/** With another root key, which alone would be enough for it. */
+function takenOver(root: RootPayload): RootPayload {
+  const { kid, jwk } = keys.spare;
+  const roles = { ...root.roles, root: { kids: [kid], threshold: 1 } };
+  return { ...root, roles, keys: { ...root.keys, [kid]: { jwk, expires: root.expires } } };
+}
+
+test('whatever roots are offered, in whatever order, the version never goes down, and by one at a time it goes up', async () => {
+  const roots = [1, 2, 3, 4].map((n) => sampleRoot({ version: n }));
+  const enough = await Promise.all(roots.map((root) => signRoot(root, [keys.rootB, keys.rootC])));
+  const others = await Promise.all(
+    roots.flatMap((root) => [
+      signRoot(root, [keys.rootA]),
+      signRoot(root, [keys.spare, keys.command]),
+      signRoot(takenOver(root), [keys.spare]),
+      signRoot({ ...root, iss: `ins_${'0'.repeat(26)}` }, [keys.rootA, keys.rootB]),
+    ]),
+  );
+  const offers = fc.array(fc.oneof(fc.constantFrom(...enough), fc.constantFrom(...others)), { maxLength: 12 });
+  const highest: number[] = [];
+  await fc.assert(
+    fc.asyncProperty(offers, async (documents) => {
+      await rm(folder, { recursive: true, force: true });
+      let version = 1;
+      for (const document of documents) {
+        const follows = document === enough[version];
+        const code = await codeFrom(() => shelf().add(document));
+        expect(code === undefined).toBe(follows);
+        if (follows) version += 1;
+        expect((await shelf().newest()).version).toBe(version);
+      }
+      highest.push(version);
+    }),
+    { numRuns: 60 },
+  );
+  expect(new Set(highest).size).toBeGreaterThan(1);
 });

@@ -256,13 +256,16 @@ export const executorSteps: readonly Mutation[] = [
     SEAL,
     "if (sealed.length > SEALED_BYTES_MAX) throw new Failure('UNSEAL_FAILED', { reason: 'size' });",
   ),
-  change(
+  drop(
+    'sealed: shape',
+    SEAL,
+    "if (!z.safeParse(sealedSecret, sealed).success) throw new Failure('UNSEAL_FAILED', { reason: 'shape' });",
+  ),
+  drop(
     'sealed: members of the header',
     SEAL,
-    '!result.success || !z.safeParse(sealedSecret, sealed).success',
-    '!result.success',
+    "if (!result.success) throw new Failure('UNSEAL_FAILED', { reason: 'header' });",
   ),
-  drop('sealed: no key of zeros', SEAL, 'demandPoint(result.data.epk);'),
   drop(
     'sealed: to this key',
     SEAL,

@@ -29,7 +29,7 @@ const link = (...names: readonly string[]) => inFolder('test/agent/link', ...nam
 const gateway = (...names: readonly string[]) => inFolder('test/control-plane/gateway', ...names);
 
 const tokens = protocol('token', 'token-properties', 'canonical', 'vectors');
-const accounts = executor('refusals', 'reset', 'preflight', 'operator-proof');
+const accounts = executor('refusals', 'reset', 'preflight', 'operator-proof', 'trouble-reboot');
 const operatorProofs = executor('operator-proof');
 const greetings = link('handshake', 'roots', 'channel', 'enrol');
 const transport = link('handshake', 'tls');

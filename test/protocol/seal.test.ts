@@ -133,6 +133,17 @@ describe('header and spelling', () => {
     }
   });
 
+  test('too large is refused before anything is decoded, and another shape before anything is opened', async () => {
+    const [, iv, ciphertext, tag] = rest;
+    for (const [reason, text] of [
+      ['size', [header, '', iv, `${ciphertext}${'A'.repeat(SEALED_BYTES_MAX)}`, tag].join('.')],
+      ['shape', [header, 'AAAA', iv, ciphertext, tag].join('.')],
+      ['shape', [header, '', iv, ciphertext].join('.')],
+    ] as const) {
+      await expect(openSecret(text, context, seal)).rejects.toMatchObject({ details: { reason } });
+    }
+  });
+
   test('15 non-zero spare bits in any part', async () => {
     const parts = sealed.split('.');
     for (const [at, part] of parts.entries()) {
