@@ -52,6 +52,11 @@ export class Visitor {
     this.#ws.send(data);
   }
 
+  /** As a text frame, whatever the bytes. */
+  sendText(data: Uint8Array): void {
+    this.#ws.send(data, { binary: false });
+  }
+
   terminate(): void {
     this.#ws.terminate();
   }

@@ -128,12 +128,20 @@ describe.concurrent('frames', () => {
     expect((await site.plane.visitor()) !== visitor).toBe(true);
   });
 
-  test('61 in a flood are not all kept', async () => {
+  test('61 in a flood are not all kept: they end the connection', async () => {
     const site = await makeSite();
-    const visitor = await site.plane.visitor();
+    const visitor = await site.connected();
     for (let i = 0; i < 5_000; i += 1) visitor.send({ t: 'error', code: 'BUSY' });
-    await visitor.closed;
+    expect((await visitor.closed).code).toBe(1008);
+    await until(() => codesIn(site.log).includes('RATE_LIMITED'));
     expect(codesIn(site.log).filter((code) => code === 'BUSY').length).toBeLessThan(5_000);
+  });
+
+  test('57 of text that is no UTF-8 closes the connection with 1007', async () => {
+    const site = await makeSite();
+    const visitor = await site.connected();
+    visitor.sendText(Uint8Array.from([0x22, 0xc0, 0xaf, 0x22]));
+    expect((await visitor.closed).code).toBe(1007);
   });
 });
 

@@ -4,7 +4,8 @@
 import { describe, expect, test } from 'vitest';
 import { ROOT_BYTES_MAX, ROOT_HOPS_MAX } from '../../../protocol/limits.ts';
 import { type RootPayload, type SignedRoot, signRoot } from '../../../protocol/root.ts';
-import { keys, NOW_S, sampleRoot } from '../../protocol/samples.ts';
+import { keys, NOW_S, OP, sampleRoot } from '../../protocol/samples.ts';
+import { receiptToken } from './executor-script.ts';
 import { codesIn, makeSite, type Site, until } from './site.ts';
 
 const listed = { [keys.spare.kid]: { jwk: keys.spare.jwk, expires: NOW_S + 31_536_000 } };
@@ -112,5 +113,16 @@ describe.concurrent('while it is connected', () => {
     expect(site.executor.roots).toEqual([document]);
     visitor.terminate();
     expect((await (await site.plane.visitor()).challenge()).root_ver).toBe(2);
+  });
+
+  test('31 a root past its end ends no connection: what the machine has to report is told', async () => {
+    const receipt = await receiptToken(1);
+    const root = sampleRoot({ expires: NOW_S - 1 });
+    const site = await makeSite({ root, executor: (executor) => executor.receipts.push(receipt) });
+    const visitor = await site.connected();
+    expect(visitor.frames.flatMap((frame) => (frame.t === 'receipt' ? [frame.token] : []))).toEqual([receipt]);
+    visitor.send({ t: 'prepare', op: OP, account: null });
+    const process = await site.executor.process('prepare');
+    expect(await process.next()).toMatchObject({ t: 'prepare', op: OP });
   });
 });
