@@ -325,6 +325,19 @@ const table = {
     'The account’s name has signs that are not carried.',
     'Rename it: letters and digits of ASCII, dot, dash and underscore, 20 at most.',
   ),
+  // The exported audit.
+  AUDIT_BROKEN: error(
+    'The audit does not hold at this row.',
+    'The row was altered, left out or put in after it was written; get another export, and ask who had this one.',
+  ),
+  AUDIT_HEAD_MISSING: error(
+    'The audit does not contain the head that was noted earlier.',
+    'It was cut off or written anew since; ask for the rows that you noted the head of.',
+  ),
+  AUDIT_ROOT_MISMATCH: error(
+    'The audit is not that of the root that was given.',
+    'Compare with the trust file in an image, or with `latchkey keys show` of the installation.',
+  ),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

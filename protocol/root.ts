@@ -26,7 +26,7 @@ const role = z.strictObject({
 });
 
 /** A passkey as machines know it: its public point on P-256, and the place where alone it answers. */
-const passkey = z.strictObject({
+export const passkey = z.strictObject({
   x: bytes32,
   y: bytes32,
   rp_id: z.string().check(z.maxLength(253), z.regex(/^[a-z0-9.-]+$/)),

@@ -21,6 +21,7 @@ export const tokenTypes = [
   'lk-receipt+jws',
   'lk-ack+jws',
   'lk-preflight+jws',
+  'lk-audit+jws',
 ] as const;
 export type TokenType = (typeof tokenTypes)[number];
 

@@ -52,6 +52,12 @@ export class TrustChain {
     return at < 0 ? [] : this.#known.slice(at + 1, at + 1 + count);
   }
 
+  /** All versions above that one, in order; all there are above 0. */
+  async since(version: number): Promise<readonly Trusted[]> {
+    await this.newest();
+    return this.#known.filter(({ root }) => root.version > version);
+  }
+
   /** Proves the next root and puts it in force. Throws as `advanceRoot` does, and changes nothing then. */
   async publish(document: SignedRoot): Promise<RootPayload> {
     const { root: current } = await this.newest();

@@ -7,6 +7,7 @@ import { type Errand, nextErrand } from '../core/dispatch.ts';
 import type { Operation } from '../core/operation.ts';
 import { change, findOperation, openOperations } from '../store/operations.ts';
 import type { AgentSession } from './agent-session.ts';
+import type { Handover } from './handover.ts';
 import type { GatewayParts } from './parts.ts';
 import { bringRoots } from './roots.ts';
 import type { Switchboard } from './switchboard.ts';
@@ -19,12 +20,14 @@ type MintErrand = Extract<Errand, { do: 'mint' }>;
 export class Dispatcher {
   readonly #parts: GatewayParts;
   readonly #switchboard: Switchboard;
+  readonly #handover: Pick<Handover, 'flush'>;
   readonly #busy = new Set<AgentSession>();
   readonly #again = new Set<AgentSession>();
 
-  constructor(parts: GatewayParts, switchboard: Switchboard) {
+  constructor(parts: GatewayParts, switchboard: Switchboard, handover: Pick<Handover, 'flush'>) {
     this.#parts = parts;
     this.#switchboard = switchboard;
+    this.#handover = handover;
   }
 
   /** Looks at what this machine has to be told. Cheap to call, and safe to call at any time. */
@@ -85,10 +88,11 @@ export class Dispatcher {
     const { op, intent, ready } = operation;
     if (intent === null || ready === null) return false;
     try {
+      // The signer goes by the key that the machine was enrolled with, so it has to have heard of that.
+      await this.#handover.flush();
       const minted = await this.#parts.signer('command.mint', {
         op,
         intent_hash: intent.hash,
-        ek: session.vm.ek,
         ready: ready.token,
         sealed: intent.sealed,
         previous,

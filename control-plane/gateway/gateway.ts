@@ -9,6 +9,7 @@ import { quarantineVm, updateVm } from '../store/vms.ts';
 import type { AgentSession } from './agent-session.ts';
 import type { AgentSocket } from './agent-socket.ts';
 import { Dispatcher, nudge } from './dispatcher.ts';
+import { Handover } from './handover.ts';
 import { shakeHands } from './handshake.ts';
 import { Intake } from './intake.ts';
 import type { GatewayParts } from './parts.ts';
@@ -25,6 +26,7 @@ export class Gateway {
   readonly #parts: GatewayParts;
   readonly #dispatcher: Dispatcher;
   readonly #intake: Intake;
+  readonly #handover: Handover;
   readonly #watch: Watch;
   /** Open sockets, each with the promise of its end. */
   readonly #serving = new Map<AgentSocket, Promise<void>>();
@@ -32,7 +34,8 @@ export class Gateway {
 
   constructor(parts: GatewayParts) {
     this.#parts = parts;
-    this.#dispatcher = new Dispatcher(parts, this.switchboard);
+    this.#handover = new Handover(parts);
+    this.#dispatcher = new Dispatcher(parts, this.switchboard, this.#handover);
     this.preflights = new Preflights(parts, this.switchboard);
     this.#intake = new Intake(parts, this.preflights);
     this.#watch = new Watch(parts, this.switchboard, this.#dispatcher);
@@ -43,6 +46,7 @@ export class Gateway {
     const { store, nowMs } = this.#parts;
     for (const { vm } of await operationsUnderWatch(store.db)) await this.#dropReadies(vm, nowMs());
     this.#watch.start();
+    this.#handover.start();
   }
 
   async stop(): Promise<void> {
@@ -50,6 +54,7 @@ export class Gateway {
     await this.#watch.stop();
     for (const socket of this.#serving.keys()) socket.leave();
     await Promise.all(this.#serving.values());
+    await this.#handover.stop();
   }
 
   /** Asks of every operation what is due now; also done every few seconds. */

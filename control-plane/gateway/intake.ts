@@ -12,6 +12,7 @@ import { fateAfterSync } from '../core/dispatch.ts';
 import type { Operation } from '../core/operation.ts';
 import { judgeReceipt } from '../core/receive.ts';
 import { appendEvent } from '../store/events.ts';
+import { handOver } from '../store/handover.ts';
 import { rememberNonce } from '../store/nonces.ts';
 import { change, findOperation, insertReceipt, openOperations, receiptSha256 } from '../store/operations.ts';
 import type { Write } from '../store/store.ts';
@@ -108,7 +109,10 @@ export class Intake {
     if (judged.verdict === 'refused') {
       this.#parts.log.warn({ vm: session.vm.id, op, n, reason: judged.reason }, 'receipt not taken');
       const alarm = { t: 'alarm', reason: judged.reason, n, code: receipt.code } as const;
-      if (session.mayAlarm()) await change(trx, operation, alarm, at);
+      if (!session.mayAlarm()) return false;
+      await change(trx, operation, alarm, at);
+      // What the machine signed is evidence of what is missing.
+      if (judged.reason === 'gap' || judged.reason === 'fork') await handOver(trx, { t: 'receipt', token });
       return false;
     }
     const { state, code, warnings, detail, sealed = null, boot, mono } = receipt;

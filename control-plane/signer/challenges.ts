@@ -156,7 +156,13 @@ export async function registerPasskey(
     }
     deleteEnrolment(ledger, sha256);
     insertFactor(ledger, { operator, kind: 'passkey', kid, material, added_at: at });
-    ledger.audit({ at, kind: 'factor.added', operator, data: { kind: 'passkey', kid } });
+    const { x, y, rp_id, origin } = readMaterial({ material });
+    ledger.audit({
+      at,
+      kind: 'factor.added',
+      operator,
+      data: { kind: 'passkey', kid, passkey: { x, y, rp_id, origin } },
+    });
   });
   return { kid };
 }

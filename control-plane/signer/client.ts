@@ -6,8 +6,8 @@ import { isCode } from '../../protocol/codes.ts';
 import { Failure } from '../../protocol/failure.ts';
 import {
   type AdminMethods,
+  ANSWER_BYTES_MAX,
   adminMethods,
-  LINE_BYTES_MAX,
   type Params,
   type Result,
   responseLine,
@@ -75,7 +75,7 @@ function exchange(socketPath: string, request: string, timeoutMs: number): Promi
     socket.on('close', () => refuse('closed'));
     socket.on('data', (chunk: string) => {
       received += chunk;
-      if (received.length > LINE_BYTES_MAX) refuse('size');
+      if (received.length > ANSWER_BYTES_MAX) refuse('size');
       const end = received.indexOf('\n');
       if (end === -1) return;
       socket.end();

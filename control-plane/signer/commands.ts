@@ -1,5 +1,5 @@
 // Signing commands: only for a proven, living intent and an executor that says in its machine's signature that it waits
-// for this operation. This is the one place in the control plane that uses the command key.
+// for this operation. Besides this, the command key seals the audit's rows (notary.ts), and nothing else.
 
 import { canonicalBytes } from '../../protocol/canonical.ts';
 import type { Command, OperatorProof } from '../../protocol/command.ts';
@@ -16,6 +16,7 @@ import type { InForce } from '../config/authority.ts';
 import { awaited } from './intents.ts';
 import type { StoredIntent } from './ledger.ts';
 import { spend } from './limits.ts';
+import { ekOf } from './machine-records.ts';
 import type { SignerParts } from './parts.ts';
 import type { Params, Result, SignerMethods } from './requests.ts';
 
@@ -32,7 +33,7 @@ export async function mintCommand(
   const { op } = asked;
   const inForce = await parts.authority.current();
   const stored = demandProven(parts, inForce.root, op, asked.intent_hash);
-  const ready = await readReady(asked.ready, asked.ek);
+  const ready = await readReady(asked.ready, ekOf(ledger, stored.agent));
   if (ready.op !== op || ready.agent !== stored.agent) throw new Failure('AUTHZ_INVALID', { reason: 'ready' });
   const before = ledger.commandCount(op);
   if (before >= COMMANDS_MAX) throw new Failure('OP_CONFLICT', { reason: 'signed_too_often' });
@@ -44,9 +45,9 @@ export async function mintCommand(
   const exp = Math.min(iat + COMMAND_TTL_S, inForce.root.expires);
   const signed = await sign(inForce, stored, { cn: ready.cn, iat, exp, sealed });
   ledger.transaction(() => {
-    ledger.addCommand(ready.cn, op, signed.cmd_sha256, iat);
+    ledger.addCommand({ cn: ready.cn, op, agent: stored.agent, cmdSha256: signed.cmd_sha256, at: iat });
     const again = before > 0 ? { again: asked.previous } : {};
-    const data = { hash: stored.hash, cmd_sha256: signed.cmd_sha256, ...again };
+    const data = { hash: stored.hash, cmd_sha256: signed.cmd_sha256, token: signed.token, ...again };
     ledger.audit({ at: iat, kind: 'command.signed', op, operator: stored.operator, data });
   });
   return { ...signed, cn: ready.cn, exp };
@@ -152,8 +153,7 @@ export async function mintCancel(
     authz: { operator, method: 'session', at: iat },
   });
   const signed = await signPayload(payload, key);
-  ledger.transaction(() =>
-    ledger.audit({ at: iat, kind: 'cancel.signed', op, operator, data: { cmd_sha256: signed.cmd_sha256 } }),
-  );
+  const { cmd_sha256, token } = signed;
+  ledger.transaction(() => ledger.audit({ at: iat, kind: 'cancel.signed', op, operator, data: { cmd_sha256, token } }));
   return signed;
 }

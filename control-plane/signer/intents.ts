@@ -52,7 +52,13 @@ export async function buildIntent(
     spend(ledger, 'proposal', operator, nowS());
     const two_people = policyOf(ledger).second_person ? 1 : 0;
     ledger.putIntent({ op, bytes: encoded, hash, agent, project, operator, not_after, two_people });
-    ledger.audit({ at: nowS(), kind: 'intent.built', op, operator, data: { hash, agent } });
+    ledger.audit({
+      at: nowS(),
+      kind: 'intent.built',
+      op,
+      operator,
+      data: { hash, agent, intent: encoded, two_people },
+    });
   });
   return { intent: encoded, intent_hash: hash, not_after, methods: methodsFor(ledger, root, operator, 'first') };
 }

@@ -1,8 +1,10 @@
-// The signer's own memory: intents, what was signed, and a hash-chained audit; factors are in factor-records.ts. It uses SQLite
-// without a query builder because each decision must be one synchronous transaction. It never holds a secret of a machine.
+// The signer's own memory: intents, what was signed, and a hash-chained audit; factors are in factor-records.ts, machines and
+// their receipts in machine-records.ts. It uses SQLite without a query builder because each decision must be one synchronous
+// transaction. It never holds a secret of a machine.
 
 import { createHash } from 'node:crypto';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import { AUDIT_GENESIS, type AuditRow, auditText } from '../../protocol/audit.ts';
 import type { Code } from '../../protocol/codes.ts';
 import type { FactorMethod } from '../../protocol/command.ts';
 import { Failure } from '../../protocol/failure.ts';
@@ -47,8 +49,19 @@ CREATE TABLE uses (use TEXT NOT NULL, subject TEXT NOT NULL, at INTEGER NOT NULL
 CREATE INDEX uses_by_subject ON uses (use, subject);
 CREATE INDEX uses_by_time ON uses (at);
 `,
+  `
+ALTER TABLE audit ADD COLUMN sig TEXT;
+CREATE INDEX audit_by_op ON audit (op, n) WHERE op IS NOT NULL;
+ALTER TABLE minted ADD COLUMN agent TEXT;
+CREATE TABLE machines (agent TEXT PRIMARY KEY, ek TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE receipts (
+  sha256 TEXT PRIMARY KEY, op TEXT NOT NULL, agent TEXT NOT NULL, n INTEGER NOT NULL, verdict TEXT NOT NULL) STRICT;
+CREATE INDEX receipts_by_op ON receipts (op, agent, n);
+`,
 ] as const;
 const SCHEMA_VERSION = MIGRATIONS.length;
+
+export type MintedCommand = Readonly<{ cn: string; op: string; agent: string; cmdSha256: string; at: number }>;
 
 export type StoredIntent = {
   op: string;
@@ -71,20 +84,19 @@ export type StoredIntent = {
   second_at: number | null;
 };
 
-export type AuditRow = {
-  n: number;
+export type AuditEntry = Readonly<{
   at: number;
   kind: string;
-  op: string | null;
-  operator: string | null;
-  data: string;
-  prev: string;
-  hash: string;
-};
-export type AuditEntry = Readonly<{ at: number; kind: string; op?: string; operator?: string; data?: object }>;
+  op?: string | undefined;
+  operator?: string | undefined;
+  data?: object;
+}>;
+/** Signs a row with the command key in force. */
+export type Sealer = (row: Readonly<{ n: number; at: number; hash: string }>) => string;
 
 export class SignerLedger {
   readonly #db: DatabaseSync;
+  #sealer: Sealer | undefined;
 
   private constructor(db: DatabaseSync) {
     this.#db = db;
@@ -188,13 +200,20 @@ export class SignerLedger {
     return this.rows('SELECT 1 FROM minted WHERE cn = ?', cn).length > 0;
   }
 
-  addCommand(cn: string, op: string, cmdSha256: string, at: number): void {
-    this.run("INSERT INTO minted VALUES (?, ?, 'reset', ?, ?)", cn, op, cmdSha256, at);
+  addCommand({ cn, op, agent, cmdSha256, at }: MintedCommand): void {
+    const sql = "INSERT INTO minted (cn, op, kind, cmd_sha256, at, agent) VALUES (?, ?, 'reset', ?, ?, ?)";
+    this.run(sql, cn, op, cmdSha256, at, agent);
+  }
+
+  /** From now on rows are sealed so. Until then none can be written. */
+  sealWith(sealer: Sealer): void {
+    this.#sealer = sealer;
   }
 
   /** Appends to the chain; part of the caller's transaction. */
   audit({ at, kind, op, operator, data }: AuditEntry): void {
-    const last = this.rows<AuditRow>('SELECT * FROM audit ORDER BY n DESC LIMIT 1')[0];
+    if (!this.#sealer) throw new Error('a row before the key that seals it');
+    const last = this.newestAudit();
     const row = {
       n: (last?.n ?? 0) + 1,
       at,
@@ -202,19 +221,17 @@ export class SignerLedger {
       op: op ?? null,
       operator: operator ?? null,
       data: JSON.stringify(data ?? {}),
-      prev: last?.hash ?? '',
+      prev: last?.hash ?? AUDIT_GENESIS,
     };
-    this.run(
-      'INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-      row.n,
-      row.at,
-      row.kind,
-      row.op,
-      row.operator,
-      row.data,
-      row.prev,
-      auditHash(row),
-    );
+    const hash = createHash('sha256').update(auditText(row)).digest('base64url');
+    const sql =
+      'INSERT INTO audit (n, at, kind, op, operator, data, prev, hash, sig) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)';
+    const sig = this.#sealer({ n: row.n, at, hash });
+    this.run(sql, row.n, row.at, row.kind, row.op, row.operator, row.data, row.prev, hash, sig);
+  }
+
+  newestAudit(): AuditRow | undefined {
+    return this.rows<AuditRow>('SELECT * FROM audit ORDER BY n DESC LIMIT 1')[0];
   }
 
   /** Rows of these kinds after a number, in order, so many at most. */
@@ -244,21 +261,4 @@ export class SignerLedger {
   run(sql: string, ...values: SQLInputValue[]): number {
     return Number(this.#db.prepare(sql).run(...values).changes);
   }
-}
-
-/** What a row's hash covers: everything else in it, the previous row's hash included. */
-export function auditHash({ n, at, kind, op, operator, data, prev }: Omit<AuditRow, 'hash'>): string {
-  return createHash('sha256')
-    .update(JSON.stringify([n, at, kind, op, operator, data, prev]))
-    .digest('base64url');
-}
-
-/** The number of the first row that does not fit, or `null`. */
-export function firstAuditBreak(rows: readonly AuditRow[]): number | null {
-  let prev = '';
-  for (const [index, row] of rows.entries()) {
-    if (row.n !== index + 1 || row.prev !== prev || row.hash !== auditHash(row)) return index + 1;
-    prev = row.hash;
-  }
-  return null;
 }

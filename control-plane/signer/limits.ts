@@ -1,8 +1,8 @@
 // How often the signer does what costs something that stays: rows of its audit, signatures, letters. Counted in its own
 // ledger, so that neither whoever asks nor a restart starts the count afresh. Reading is free.
 
-import { Failure } from '../../protocol/failure.ts';
-import type { SignerLedger } from './ledger.ts';
+import { codeOf, Failure } from '../../protocol/failure.ts';
+import type { AuditEntry, SignerLedger } from './ledger.ts';
 
 const WINDOW_S = 600;
 
@@ -29,4 +29,16 @@ export function spend(ledger: SignerLedger, use: Use, subject: string, nowS: num
     throw new Failure('RATE_LIMITED', { reason: use });
   }
   ledger.run('INSERT INTO uses VALUES (?, ?, ?)', use, subject, nowS);
+}
+
+/** Writes a refusal down, as long as there are not so many that they would be all that is written. */
+export function auditRefusal(ledger: SignerLedger, subject: string, entry: AuditEntry): void {
+  try {
+    ledger.transaction(() => {
+      spend(ledger, 'refusal', subject, entry.at);
+      ledger.audit(entry);
+    });
+  } catch (error) {
+    if (codeOf(error) !== 'RATE_LIMITED') throw error;
+  }
 }

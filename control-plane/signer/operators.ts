@@ -66,7 +66,9 @@ function add({ ledger, nowS }: SignerParts, operator: string, { kind, kid, mater
       throw new Failure('REQUEST_INVALID', { operator, reason: 'too_many_keys' });
     }
     insertFactor(ledger, { operator, kind, kid, material, added_at: at });
-    ledger.audit({ at, kind: 'factor.added', operator, data: { kind, kid } });
+    // Of a key others may know what it is; of everything else, only that it is there.
+    const shown = kind === 'key' ? { key: JSON.parse(material) as Ed25519Jwk } : {};
+    ledger.audit({ at, kind: 'factor.added', operator, data: { kind, kid, ...shown } });
   });
 }
 

@@ -1,7 +1,7 @@
 // Proofs of intents: whose turn it is, whether the method is allowed, whether the proof holds on exactly these bytes; then it is
 // burnt, in one transaction with the outcome. What can be mistyped may be tried five times; what cannot is void at once.
 
-import type { FactorMethod } from '../../protocol/command.ts';
+import type { FactorMethod, OperatorProof } from '../../protocol/command.ts';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { raise } from './alarms.ts';
 import { allowedFactors } from './allowed.ts';
@@ -57,7 +57,8 @@ export async function proveIntent(
     if (as === 'first') ledger.setProven(op, method, at, verdict.kept);
     else ledger.setSecond(op, operator, method, at);
     const kind = as === 'first' ? 'intent.proven' : 'intent.seconded';
-    ledger.audit({ at, kind, op, operator, data: { hash: intent.hash, method } });
+    const shown = verdict.kept === null ? {} : { proof: JSON.parse(verdict.kept) as OperatorProof };
+    ledger.audit({ at, kind, op, operator, data: { hash: intent.hash, method, ...shown } });
   });
   afterwards?.();
   return { method, at, complete: as === 'second' || intent.two_people === 0 };

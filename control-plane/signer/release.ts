@@ -35,7 +35,7 @@ export async function buildRelease(
     spend(ledger, 'proposal', operator, nowS());
     const two_people = policyOf(ledger).second_person ? 1 : 0;
     ledger.putIntent({ op, bytes: intent, hash, agent, project, operator, not_after, two_people });
-    ledger.audit({ at: nowS(), kind: 'release.built', op, operator, data: { hash, agent } });
+    ledger.audit({ at: nowS(), kind: 'release.built', op, operator, data: { hash, agent, intent, two_people } });
   });
   return { op, intent, intent_hash: hash, not_after, awaits: 'first', methods: methods('first') };
 }

@@ -2,6 +2,7 @@
 // password or hand out a key.
 
 import { z } from 'zod';
+import { auditRow } from '../../protocol/audit.ts';
 import { factorMethods, keyProof } from '../../protocol/command.ts';
 import { GRACE_S_MAX, INTENT_TTL_S_MAX } from '../../protocol/limits.ts';
 import { operators } from '../../protocol/root.ts';
@@ -16,15 +17,19 @@ import {
   operationId,
   operatorName,
   projectName,
+  receiptToken,
   sealedSecret,
+  vmId,
   vncServerId,
   x25519Jwk,
 } from '../../protocol/schema.ts';
 import { mailAddress } from '../config/mail.ts';
 import { policySchema } from './factor-records.ts';
 
-/** Largest request or answer, in bytes of its line. */
+/** Largest request, in bytes of its line. */
 export const LINE_BYTES_MAX = 65_536;
+/** Largest answer: one row of the audit may hold all roots that were published while the signer was away. */
+export const ANSWER_BYTES_MAX = 4_194_304;
 
 const secretInput = z.discriminatedUnion('mode', [
   z.strictObject({ mode: z.literal('typed'), sealed: sealedSecret }),
@@ -79,6 +84,43 @@ export type Proof = z.infer<typeof proof>;
 const ceremony = z.strictObject({ options: z.record(z.string(), z.unknown()) });
 /** This operator, on exactly this intent. */
 const onIntent = { op: operationId, intent_hash: bytes32, operator: operatorName };
+
+/** What `audit.take` takes at once: so many receipts are within a line. */
+export const SEEN_MAX = 12;
+
+/** What the control plane says of itself, by its word alone. */
+export const noticeKinds = [
+  'machine.flagged',
+  'machine.released',
+  'operation.ended',
+  'operation.alarm',
+  'operator.created',
+  'join_token.created',
+  'join_token.revoked',
+  'join_token.misused',
+] as const;
+const notice = z.record(z.string().max(32), z.union([z.string().max(200), z.number(), z.boolean(), z.null()]));
+
+const seen = z.discriminatedUnion('t', [
+  /** From now on, this machine is who has that `ek`. */
+  z.strictObject({
+    t: z.literal('machine'),
+    agent: agentId,
+    vm: vmId,
+    project: projectName,
+    ik: ed25519Jwk,
+    ek: ed25519Jwk,
+  }),
+  z.strictObject({ t: z.literal('receipt'), token: receiptToken }),
+  z.strictObject({
+    t: z.literal('notice'),
+    kind: z.enum(noticeKinds),
+    op: z.nullable(operationId),
+    operator: z.nullable(operatorName),
+    data: notice,
+  }),
+]);
+export type Seen = z.infer<typeof seen>;
 
 /** Asked by the control plane, on `signer.sock`. */
 export const signerMethods = {
@@ -183,8 +225,7 @@ export const signerMethods = {
     params: z.strictObject({
       op: operationId,
       intent_hash: bytes32,
-      /** The machine's `ek` from the enrolment record, with which `ready` must be signed. */
-      ek: ed25519Jwk,
+      /** Signed by the `ek` that the machine was enrolled with. */
       ready: compactToken,
       sealed: sealedPair.nullable(),
       previous: z.enum(['never_sent', 'executor_gone']),
@@ -196,6 +237,8 @@ export const signerMethods = {
     params: z.strictObject({ op: operationId, operator: operatorName }),
     result: z.strictObject({ token: compactToken, cmd_sha256: bytes32 }),
   },
+  /** What the control plane saw, for the audit, in order; what does not hold is written down as that. */
+  'audit.take': { params: z.strictObject({ items: z.array(seen).min(1).max(SEEN_MAX) }), result: z.strictObject({}) },
 } as const;
 
 /** Asked on the host, on `admin.sock`. */
@@ -246,6 +289,25 @@ export const adminMethods = {
         }),
       ),
     }),
+  },
+  /** Rows of the audit from the newest or, with `after`, from an older one on; `next`: where to go on, if anything is left. */
+  'audit.rows': {
+    params: z.strictObject({
+      after: z.number().int().min(0).optional(),
+      before: z.number().int().min(1).optional(),
+      limit: z.number().int().min(1).max(500),
+      kind: z.string().max(65).optional(),
+      op: z.optional(operationId),
+      operator: z.optional(operatorName),
+      since: seconds.optional(),
+      until: seconds.optional(),
+    }),
+    result: z.strictObject({ rows: z.array(auditRow), next: z.number().int().nullable() }),
+  },
+  /** The newest row, sealed as the end of an export. */
+  'audit.end': {
+    params: z.strictObject({}),
+    result: z.strictObject({ n: z.number().int(), hash: bytes32, end: compactToken }),
   },
   /** Removes a factor; with the last tries' count, so a locked operator starts afresh. */
   'factor.remove': {

@@ -7,10 +7,13 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { Failure } from '../../protocol/failure.ts';
+import type { Authority } from '../config/authority.ts';
 import { alarmsAfter } from './alarms.ts';
+import { auditEnd, auditPage } from './audit-pages.ts';
 import { AfterTurn, mailCode, passkeyOptions, registerPasskey, registrationOptions } from './challenges.ts';
 import { mintCancel, mintCommand } from './commands.ts';
 import { buildIntent, intentStatus, showIntent } from './intents.ts';
+import { Notary } from './notary.ts';
 import {
   addOperator,
   getPolicy,
@@ -22,6 +25,7 @@ import {
 } from './operators.ts';
 import type { SignerParts } from './parts.ts';
 import { proveIntent } from './proofs.ts';
+import { noteRefusal } from './refusals.ts';
 import { buildRelease } from './release.ts';
 import {
   type AdminMethods,
@@ -33,29 +37,44 @@ import {
   type SignerMethods,
   signerMethods,
 } from './requests.ts';
+import { takeSeen } from './seen.ts';
 
 type Handler = (params: unknown) => Promise<unknown> | unknown;
 type Handlers = ReadonlyMap<string, Handler>;
+type Around = (asked: Readonly<{ method: string; params: unknown }>, work: () => unknown) => unknown;
 
 /** A connection that says nothing for this long is closed: longer than a letter takes. */
 const IDLE_MS_MAX = 15_000;
 
 export type SignerServer = Readonly<{ close(): Promise<void> }>;
 
+/** As handed in: the root and the key are the notary's from here on. */
+type GivenParts = Omit<SignerParts, 'authority'> & Readonly<{ authority: Pick<Authority, 'current' | 'chain'> }>;
+
 export async function serveSigner(
-  parts: SignerParts,
+  given: GivenParts,
   sockets: Readonly<{ signer: string; admin: string }>,
   log: Logger,
 ): Promise<SignerServer> {
-  const inTurn = queue();
+  const notary = new Notary(given);
+  await notary.current();
+  const parts: SignerParts = { ...given, authority: notary };
+  // Each request goes by the newest root, and its rows are sealed by the key that this root names.
+  const turns = queue();
+  const inTurn: InTurn = (work) => turns(async () => notary.current().then(work));
   const servers = [
-    await listen(sockets.signer, signerHandlers(parts), inTurn, log),
-    await listen(sockets.admin, adminHandlers(parts), inTurn, log),
+    await listen(sockets.signer, {
+      handlers: signerHandlers(parts),
+      inTurn,
+      log,
+      around: (asked, work) => noteRefusal(parts, asked, work),
+    }),
+    await listen(sockets.admin, { handlers: adminHandlers(parts, notary), inTurn, log, around: (_, work) => work() }),
   ];
   return {
     async close() {
       for (const server of servers) server.close();
-      await inTurn(() => undefined);
+      await turns(() => undefined);
     },
   };
 }
@@ -77,10 +96,11 @@ function signerHandlers(parts: SignerParts): Handlers {
     'command.mint': (params) => mintCommand(parts, params),
     'cancel.mint': (params) => mintCancel(parts, params),
     alarms: (params) => alarmsAfter(parts, params),
+    'audit.take': (params) => takeSeen(parts, params),
   });
 }
 
-function adminHandlers(parts: SignerParts): Handlers {
+function adminHandlers(parts: SignerParts, notary: Notary): Handlers {
   return handlers<AdminMethods>(adminMethods, {
     'operator.add': (params) => addOperator(parts, params),
     'operator.list': () => listOperators(parts),
@@ -89,6 +109,8 @@ function adminHandlers(parts: SignerParts): Handlers {
     'factor.remove': (params) => removeFactor(parts, params),
     'policy.get': () => getPolicy(parts),
     'policy.set': (params) => setPolicy(parts, params),
+    'audit.rows': (params) => auditPage(parts.ledger, params),
+    'audit.end': () => auditEnd(parts.ledger, notary, parts.nowS),
   });
 }
 
@@ -122,10 +144,12 @@ function queue(): InTurn {
   };
 }
 
-async function listen(path: string, handlers: Handlers, inTurn: InTurn, log: Logger): Promise<Server> {
+type Desk = Readonly<{ handlers: Handlers; inTurn: InTurn; log: Logger; around: Around }>;
+
+async function listen(path: string, desk: Desk): Promise<Server> {
   // A signer that was killed leaves its socket behind. The folder is private and locked by the program that starts us.
   rmSync(path, { force: true });
-  const server = createServer((socket) => converse(socket, handlers, inTurn, log));
+  const server = createServer((socket) => converse(socket, desk));
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) =>
       reject(new Failure('PATH_UNWRITABLE', { path, reason: cause.code ?? 'error' }, cause)),
@@ -136,7 +160,7 @@ async function listen(path: string, handlers: Handlers, inTurn: InTurn, log: Log
   return server;
 }
 
-function converse(socket: Socket, handlers: Handlers, inTurn: InTurn, log: Logger): void {
+function converse(socket: Socket, desk: Desk): void {
   let received = '';
   socket.setEncoding('utf8');
   socket.setTimeout(IDLE_MS_MAX, () => socket.destroy());
@@ -146,23 +170,22 @@ function converse(socket: Socket, handlers: Handlers, inTurn: InTurn, log: Logge
     for (let end = received.indexOf('\n'); end >= 0; end = received.indexOf('\n')) {
       const line = received.slice(0, end);
       received = received.slice(end + 1);
-      void answer(line, { handlers, inTurn, log }).then((text) => socket.write(`${text}\n`));
+      void answer(line, desk).then((text) => socket.write(`${text}\n`));
     }
     if (received.length > LINE_BYTES_MAX) socket.destroy();
   });
 }
 
-type Desk = Readonly<{ handlers: Handlers; inTurn: InTurn; log: Logger }>;
-
-async function answer(line: string, { handlers, inTurn, log }: Desk): Promise<string> {
+async function answer(line: string, { handlers, inTurn, log, around }: Desk): Promise<string> {
   let id = 0;
   try {
     const request = requestLine.safeParse(parse(line));
     if (!request.success) throw new Failure('REQUEST_INVALID', { field: 'request' });
     id = request.data.id;
-    const handler = handlers.get(request.data.method);
-    if (!handler) throw new Failure('NOT_FOUND', { method: request.data.method });
-    const said = await inTurn(() => handler(request.data.params));
+    const { method, params } = request.data;
+    const handler = handlers.get(method);
+    if (!handler) throw new Failure('NOT_FOUND', { method });
+    const said = await inTurn(() => around({ method, params }, () => handler(params)));
     return JSON.stringify({ id, result: said instanceof AfterTurn ? await said.work() : said });
   } catch (error) {
     const failure = error instanceof Failure ? error : new Failure('INTERNAL', {}, error);

@@ -1,6 +1,8 @@
-// The history that is streamed: appended within the transaction that makes it true, read in order, never changed.
+// The history that is streamed: appended within the transaction that makes it true, read in order, never changed. What the audit
+// has to hear of goes along.
 
 import type { EventData } from '../core/operation.ts';
+import { handOver, noticeOf } from './handover.ts';
 import type { Db, Write } from './store.ts';
 
 export type StoredEvent = Readonly<{
@@ -22,6 +24,8 @@ export async function appendEvent(trx: Write, { at, vm, op, type, data }: NewEve
     .insertInto('events')
     .values({ at, vm, op, type, data_json: JSON.stringify(data) })
     .execute();
+  const notice = noticeOf({ vm, op, type, data });
+  if (notice) await handOver(trx, notice);
 }
 
 export async function eventsAfter(db: Db, scope: EventScope, id: number): Promise<StoredEvent[]> {

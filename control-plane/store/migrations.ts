@@ -69,6 +69,15 @@ ALTER TABLE vms ADD COLUMN join_token TEXT;
 UPDATE vms SET join_token = (SELECT id FROM join_tokens WHERE join_tokens.vm = vms.id);
 `,
   },
+  {
+    version: 5,
+    sql: `
+CREATE TABLE handover (seq INTEGER PRIMARY KEY AUTOINCREMENT, item_json TEXT NOT NULL) STRICT;
+INSERT INTO handover (item_json)
+  SELECT json_object('t', 'machine', 'agent', agent, 'vm', id, 'project', project, 'ik', json(ik_json), 'ek', json(ek_json))
+  FROM vms ORDER BY enrolled_at;
+`,
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;

@@ -7,6 +7,7 @@ import type { Operation, OperationEvent } from '../core/operation.ts';
 import { progress, type Step } from '../core/progress.ts';
 import { enteredAt } from '../core/times.ts';
 import { appendEvent } from './events.ts';
+import { handOver } from './handover.ts';
 import type { Db, Write } from './store.ts';
 
 const columnsOf = (operation: Operation) => ({
@@ -115,6 +116,7 @@ export async function insertReceipt(
     .insertInto('receipts')
     .values({ op, n, token, sha256, state, code, at, detail_json: JSON.stringify(detail) })
     .execute();
+  await handOver(trx, { t: 'receipt', token });
 }
 
 export async function receiptSha256(db: Db, op: string, n: number): Promise<string | null> {

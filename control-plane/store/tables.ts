@@ -94,5 +94,7 @@ export type Tables = {
   /** Nonces that agents drew, so that none is taken twice. */
   nonces: { nonce: string; at: number };
   operators: { name: string; created_at: number };
+  /** What the signer's audit has not taken yet. */
+  handover: { seq: Generated<number>; item_json: string };
   api_keys: { sha256: string; operator: string; created_at: number };
 };

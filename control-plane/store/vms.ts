@@ -3,6 +3,7 @@
 import type { Ed25519Jwk } from '../../protocol/schema.ts';
 import type { Facts } from '../../protocol/session.ts';
 import { appendEvent } from './events.ts';
+import { handOver } from './handover.ts';
 import type { Db, Write } from './store.ts';
 import type { VmTable } from './tables.ts';
 
@@ -32,6 +33,8 @@ export type Vm = Readonly<{
 
 export async function insertVm(trx: Write, vm: Vm): Promise<void> {
   await trx.insertInto('vms').values(rowOf(vm)).execute();
+  const { id, agent, project, ik, ek } = vm;
+  await handOver(trx, { t: 'machine', agent, vm: id, project, ik, ek });
   await appendEvent(trx, { at: vm.enrolledAt, vm: vm.id, op: null, type: 'vm.enrolled', data: { name: vm.name } });
 }
 

@@ -1,6 +1,7 @@
 // The fields of every message as WIRE.md must list them, read from the schemas themselves: name and type of each field, at
 // every level. Meanings are written by hand there; names and types cannot drift.
 
+import { auditRow, auditSeal } from '../../protocol/audit.ts';
 import { command, keyProof, passkeyProof } from '../../protocol/command.ts';
 import { cancelIntent, resetIntent } from '../../protocol/intent.ts';
 import { preflight } from '../../protocol/preflight.ts';
@@ -27,6 +28,8 @@ export const sections: readonly (readonly [string, unknown])[] = [
   ['`lk-receipt+jws`', receipt],
   ['`lk-ack+jws`', session.ack],
   ['`lk-preflight+jws`', preflight],
+  ['A row', auditRow],
+  ['`lk-audit+jws`', auditSeal],
 ];
 
 const named = new Map<unknown, string>(

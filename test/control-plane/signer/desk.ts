@@ -13,7 +13,7 @@ import { pathsIn } from '../../../control-plane/config/paths.ts';
 import { adminClient, signerClient } from '../../../control-plane/signer/client.ts';
 import { SignerLedger } from '../../../control-plane/signer/ledger.ts';
 import type { Letter, Mailer } from '../../../control-plane/signer/mailer.ts';
-import type { Proof } from '../../../control-plane/signer/requests.ts';
+import type { Proof, Seen } from '../../../control-plane/signer/requests.ts';
 import { serveSigner } from '../../../control-plane/signer/server.ts';
 import { codeOf } from '../../../protocol/failure.ts';
 import {
@@ -56,6 +56,12 @@ export async function signedReady(op: string, by: SigningKey, change: Partial<Re
   return signToken('lk-ready+jws', ready, by);
 }
 
+/** That machine, as the control plane says that it enrolled. */
+export async function enrolled(ek: SigningKey, agent = AGENT): Promise<Extract<Seen, { t: 'machine' }>> {
+  const ik = await signingKeyFromSeed(kernel(32));
+  return { t: 'machine', agent, vm: newId('vm', kernel), project: 'default', ik: ik.jwk, ek: ek.jwk };
+}
+
 /** The code of a refusal, or `null` where there was none. */
 export const refusal = async (asked: Promise<unknown>): Promise<string | null> =>
   asked.then(
@@ -84,6 +90,7 @@ export class Desk {
     const desk = new Desk(await signingKeyFromSeed(kernel(32)));
     await openInstallation(pathsIn(desk.data), { randomBytes: kernel, nowMs: () => desk.nowMs });
     await desk.start();
+    await desk.ask('audit.take', { items: [await enrolled(desk.ek)] });
     return desk;
   }
 
@@ -95,6 +102,7 @@ export class Desk {
     const parts = {
       ledger,
       authority: {
+        chain: authority.chain,
         current: async () => {
           const inForce = await authority.current();
           return this.root ? { ...inForce, root: this.root } : inForce;
@@ -193,7 +201,6 @@ export class Desk {
     return this.ask('command.mint', {
       op,
       intent_hash,
-      ek: this.ek.jwk,
       ready: token,
       sealed: null,
       previous: 'never_sent',

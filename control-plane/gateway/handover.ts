@@ -1,0 +1,71 @@
+// Brings to the signer what its audit has to hear of, in order, a few at a time. What it has not taken stays in the store; while it
+// is away everything waits.
+
+import { codeOf } from '../../protocol/failure.ts';
+import { SEEN_MAX } from '../signer/requests.ts';
+import { handedOver, waitingItems } from '../store/handover.ts';
+import type { GatewayParts } from './parts.ts';
+
+const AGAIN_MS = 2_000;
+
+export class Handover {
+  readonly #parts: GatewayParts;
+  #tail: Promise<void> = Promise.resolve();
+  readonly #ending = new AbortController();
+  #running: Promise<void> | undefined;
+
+  constructor(parts: GatewayParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#ending.abort();
+    await this.#running;
+    await this.#tail.catch(() => undefined);
+  }
+
+  /** All that waits now; throws where the signer is away. */
+  flush(): Promise<void> {
+    const turn = this.#tail.catch(() => undefined).then(() => this.#bring());
+    this.#tail = turn;
+    return turn;
+  }
+
+  async #run(): Promise<void> {
+    const { store, log } = this.#parts;
+    const { signal } = this.#ending;
+    while (!signal.aborted) {
+      const { rings } = store.bell;
+      try {
+        await this.flush();
+        await store.bell.next(rings, signal);
+      } catch (error) {
+        log.warn({ code: codeOf(error) ?? 'INTERNAL' }, 'the audit was not told; it will be');
+        await pause(AGAIN_MS, signal);
+      }
+    }
+  }
+
+  async #bring(): Promise<void> {
+    const { store, signer } = this.#parts;
+    for (;;) {
+      const waiting = await waitingItems(store.db, SEEN_MAX);
+      const last = waiting.at(-1);
+      if (!last) return;
+      await signer('audit.take', { items: waiting.map(({ item }) => item) });
+      // Told again after a crash in between: what the signer has, it takes once; of a notice it may have two.
+      await store.write((trx) => handedOver(trx, last.seq));
+    }
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener('abort', () => resolve(clearTimeout(timer)), { once: true });
+  });
+}
