@@ -1,13 +1,13 @@
 // Adding an operator on the control plane's host: a factor with the signer, over a socket that only this host's owner can
 // reach, and an API key over HTTP. Each secret is printed this once.
 
-import { randomBytes } from 'node:crypto';
 import { open, rm } from 'node:fs/promises';
 import * as z from 'zod/mini';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { signingKeyFromSeed, thumbprint, toBase64url } from '../../protocol/keys.ts';
 import { type Ed25519Jwk, ed25519Jwk, operatorName } from '../../protocol/schema.ts';
 import { pathsIn } from '../config/paths.ts';
+import { randomKernel } from '../config/random-kernel.ts';
 import { adminClient } from '../signer/client.ts';
 import type { AdminMethods, Params } from '../signer/requests.ts';
 import type { CommonOptions } from './action.ts';
@@ -117,7 +117,7 @@ async function keyOf({ key, generateKey }: OperatorOptions): Promise<Ed25519Jwk 
 
 /** Never overwrites a file: it may be the only copy of another key. */
 async function makeKeyFile(path: string): Promise<Ed25519Jwk> {
-  const seed = randomBytes(32);
+  const seed = randomKernel()(32);
   const { jwk } = await signingKeyFromSeed(seed);
   try {
     const file = await open(path, 'wx', 0o600);
