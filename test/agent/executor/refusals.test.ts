@@ -1,13 +1,15 @@
 // Refusals: each is a signed receipt and an entry in the journal, and nothing of the machine is touched. Numbers in titles
 // are those of the list of negative cases.
 
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Code } from '../../../protocol/codes.ts';
+import { Failure } from '../../../protocol/failure.ts';
 import { sealingKeyFromSeed } from '../../../protocol/keys.ts';
 import { READY_TTL_S } from '../../../protocol/limits.ts';
 import { countingBytes, keys, NOW_S, OP, sampleRoot } from '../../protocol/samples.ts';
 import { dieOnReboot, type Guest, makeGuest, verifyChain } from './guest.ts';
-import { drawPassword, order, type Wishes } from './orders.ts';
+import { ackOf, drawPassword, order, type Wishes } from './orders.ts';
 
 const OTHER_OP = `op_${'0'.repeat(25)}9`;
 const otherKey = await sealingKeyFromSeed(countingBytes(0x77));
@@ -307,5 +309,38 @@ describe('84 86 87 passwords', () => {
     const typed = `${good()} x`;
     await refused(guest, 'PASSWORD_POLICY', { account: { typed } });
     expect([...guest.log, guest.machine.journal.toString()].join('\n')).not.toContain(typed.trim().slice(0, 20));
+  });
+});
+
+describe('without a root that holds', () => {
+  const broken = (code: Code): Guest => {
+    const fail = async () => {
+      throw new Failure(code);
+    };
+    return makeGuest({ parts: { roots: { newest: fail, add: fail } } });
+  };
+  const codes = fc.constantFrom<Code[]>('ROOT_INVALID', 'ROOT_THRESHOLD', 'ROOT_ROLLBACK', 'ISS_MISMATCH');
+  const kind = fc.constantFrom('generated' as const, null);
+  const wishes = fc.record({ account: kind, vnc: kind, unlock: fc.boolean(), graceS: fc.constantFrom(0, 60) });
+
+  test('nothing is done, whatever is asked for', async () => {
+    await fc.assert(
+      fc.asyncProperty(codes, wishes, async (code, wished) => {
+        fc.pre(wished.account !== null || wished.vnc !== null);
+        const guest = broken(code);
+        await refused(guest, code, wished);
+        for (const request of [
+          { t: 'cancel', token: await order({ ...(await guest.prepare(OTHER_OP)).ready }) },
+          { t: 'ack', token: await ackOf(OP, 1) },
+          { t: 'root', document: {} },
+          { t: 'receipts' },
+        ]) {
+          await guest.ask(request);
+          expect(effects(guest)).toEqual([]);
+        }
+        expect(await guest.unacknowledged()).toEqual([1]);
+      }),
+      { numRuns: 25 },
+    );
   });
 });

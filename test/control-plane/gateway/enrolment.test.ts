@@ -7,6 +7,7 @@ import type { JoinTokenView } from '../../../control-plane/api/schemas-installat
 import { instanceSha256 } from '../../../protocol/instance.ts';
 import { signingKeyFromSeed } from '../../../protocol/keys.ts';
 import { signToken } from '../../../protocol/token.ts';
+import { Chance } from '../../simulation/chance.ts';
 import { random32, ScriptedAgent } from '../scripted-agent.ts';
 import { World } from '../world.ts';
 
@@ -156,4 +157,25 @@ describe('enrolment', () => {
     const [one, two] = [await world.enrolled(), await world.enrolled()];
     expect([(await world.vmOf(one)).name, (await world.vmOf(two)).name]).toEqual(['guest', 'guest-2']);
   });
+});
+
+test('whoever asks with whatever token, in whatever order: one identity a key pair, and no token for more than it is good', async () => {
+  const chance = new Chance(7);
+  const tokens = await Promise.all([1, 1, 2, 3].map((uses) => world.joinToken({ uses })));
+  const agents = await Promise.all(Array.from({ length: 9 }, fresh));
+  for (let round = 0; round < 20; round += 1) {
+    const asked = Array.from({ length: 3 }, () => chance.pick(agents as [ScriptedAgent, ...ScriptedAgent[]]));
+    await Promise.all(asked.map((agent) => agent.enrol(tokens[chance.int(tokens.length)]?.token ?? '')));
+  }
+  const made = (await world.ask('GET', '/v1/vms')).body['items'] as VmView[];
+  expect(made).toHaveLength(7);
+  for (const key of ['ik', 'ek'] as const) expect(new Set(made.map((vm) => vm[key].x)).size).toBe(7);
+  expect(new Set(made.map(({ agent }) => agent)).size).toBe(7);
+  const list = (await world.ask('GET', '/v1/join-tokens')).body['items'] as JoinTokenView[];
+  expect(list.map(({ uses, uses_max }) => [uses, uses_max]).toSorted()).toEqual([
+    [1, 1],
+    [1, 1],
+    [2, 2],
+    [3, 3],
+  ]);
 });
