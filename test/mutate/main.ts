@@ -10,6 +10,8 @@ import type { Mutation } from './mutation.ts';
 import { steps, testsOf } from './steps.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
+/** A test that waits for a refusal which does not come has noticed as well. */
+const PATIENCE_MS = 20_000;
 /** Enough to know that it was noticed, and by whom. */
 const FAILURES_MAX = 3;
 
@@ -81,7 +83,14 @@ async function failing(tests: readonly string[]): Promise<string[]> {
   const output = join(copy, 'report.json');
   rmSync(output, { force: true });
   const vitest = join(ROOT, 'node_modules/vitest/vitest.mjs');
-  const options = ['--project', 'unit', `--bail=${FAILURES_MAX}`, '--reporter=json', `--outputFile=${output}`];
+  const options = [
+    '--project',
+    'unit',
+    `--testTimeout=${PATIENCE_MS}`,
+    `--bail=${FAILURES_MAX}`,
+    '--reporter=json',
+    `--outputFile=${output}`,
+  ];
   const child = spawn(process.execPath, [vitest, 'run', ...options, ...tests], { cwd: copy, stdio: 'ignore' });
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
   const { testResults } = JSON.parse(readFileSync(output, 'utf8')) as Report;

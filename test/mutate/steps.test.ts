@@ -11,7 +11,7 @@ const at = (path: string) => join(import.meta.dirname, '../..', path);
 
 test.each(steps.map(({ step, ...mutation }) => [step, mutation] as const))('%s', (_, { file, words, instead }) => {
   const parts = readFileSync(at(file), 'utf8').split(words);
-  expect(parts).toHaveLength(2);
+  expect(parts, `code that changes takes its step in test/mutate along: ${words}`).toHaveLength(2);
   expect(instead).not.toBe(words);
   expect(stripTypeScriptTypes(parts.join(instead))).not.toBe('');
   expect(testsOf).toHaveProperty([file]);
