@@ -2,6 +2,7 @@
 // control plane itself is not theirs.
 
 import type { Command } from 'commander';
+import { registerAuditCommands } from './commands-audit.ts';
 import { registerHostCommands } from './commands-host.ts';
 import { registerKeysCommands } from './commands-keys.ts';
 import { registerOperationCommands } from './commands-operation.ts';
@@ -16,6 +17,7 @@ export function registerCommands(program: Command): void {
   registerOperationCommands(program);
   registerHostCommands(program);
   registerKeysCommands(program);
+  registerAuditCommands(program);
   for (const command of program.commands.slice(before)) exitOnMisuse(command);
 }
 

@@ -11,6 +11,7 @@ import { readKey, writeKey } from '../../config/key-file.ts';
 import { randomKernel } from '../../config/random-kernel.ts';
 import { readConfigured } from '../client/private-files.ts';
 import { writeJson, writeLine } from '../view/text.ts';
+import { fingerprintOf } from './fingerprint.ts';
 import { complete, type Draft, draftOf, nextRoot, readDraft, sign } from './root-draft.ts';
 import { describeRoot } from './root-text.ts';
 
@@ -95,9 +96,10 @@ export function text(document: object): string {
   return `${JSON.stringify(document)}\n`;
 }
 
-export function show(root: RootPayload, { signatures }: Pick<Draft, 'signatures'>, { json }: Json): void {
-  if (json) writeJson({ event: 'root', version: root.version, expires: root.expires, signatures: signatures.length });
-  else writeLine(describeRoot(root, signatures));
+export function show(root: RootPayload, draft: Draft, { json }: Json): void {
+  const [fingerprint, signatures] = [fingerprintOf(draft), draft.signatures.length];
+  if (json) writeJson({ event: 'root', version: root.version, expires: root.expires, fingerprint, signatures });
+  else writeLine(describeRoot(root, draft));
 }
 
 async function readOperators(path: string): Promise<Operators> {

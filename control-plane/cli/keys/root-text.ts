@@ -4,8 +4,9 @@ import { parseCanonical } from '../../../protocol/canonical.ts';
 import { fromBase64url } from '../../../protocol/keys.ts';
 import type { RootPayload, SignedRoot } from '../../../protocol/root.ts';
 import { fields } from '../view/text.ts';
+import { fingerprintOf } from './fingerprint.ts';
 
-export function describeRoot(root: RootPayload, signatures: SignedRoot['signatures']): string {
+export function describeRoot(root: RootPayload, { payload, signatures }: SignedRoot): string {
   const { roles } = root;
   const signers = signatures.map(({ protected: header }) => signerOf(header));
   const rootKeys = roles.root.kids.map((kid) => (signers.includes(kid) ? `${kid} (signed)` : kid));
@@ -13,6 +14,7 @@ export function describeRoot(root: RootPayload, signatures: SignedRoot['signatur
   return fields([
     ['installation', root.iss],
     ['version', String(root.version)],
+    ['fingerprint', fingerprintOf({ payload })],
     ['expires', new Date(root.expires * 1000).toISOString()],
     ['root', `${roles.root.threshold} of ${roles.root.kids.length}`],
     ...rootKeys.map((line) => ['', line] as const),
