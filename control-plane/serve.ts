@@ -71,7 +71,7 @@ async function assemble(
   const tls = options.tlsSelfSigned ? await renewed() : options.tls;
   const installation = await openInstallation(paths, { randomBytes, nowMs });
   const authority = await Authority.open(paths, 'session');
-  const store = Store.open(paths.database);
+  const store = await Store.open(options.database ?? { file: paths.database });
   undo.push(() => store.close());
   await admitFirstOperator(paths, store, nowMs());
 

@@ -1,9 +1,8 @@
 // How mail leaves: an SMTP server, from options or the environment. A password is in a file of its own and never among these
 // values.
 
-import { statSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { Failure } from '../../protocol/failure.ts';
+import { demandFile, isLoopback } from './checks.ts';
 
 export type MailFlags = Readonly<{
   smtpUrl?: string;
@@ -73,20 +72,6 @@ function parseSmtp(text: string): Pick<MailOptions, 'host' | 'port' | 'secure' |
   const port = url.port === '' ? (secure ? SMTPS_PORT : SUBMISSION_PORT) : Number(url.port);
   const host = url.hostname.replace(/^\[|\]$/g, '');
   return { host, port, secure, plain: !secure && isLoopback(host) };
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
-}
-
-function demandFile(path: string, field: string, isPrivate: boolean): void {
-  let mode: number;
-  try {
-    mode = statSync(path).mode;
-  } catch (cause) {
-    throw new Failure('CONFIG_INVALID', { field, reason: (cause as NodeJS.ErrnoException).code ?? 'error' }, cause);
-  }
-  if (isPrivate && (mode & 0o077) !== 0) throw refusal(field, 'others_may_read_it');
 }
 
 function refusal(field: string, reason: string): Failure {

@@ -5,10 +5,14 @@ import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Failure } from '../../protocol/failure.ts';
+import type { PostgresPlace } from '../store/engine.ts';
+import { isLoopback } from './checks.ts';
+import { type DatabaseFlags, readDatabaseOptions } from './database.ts';
 import { readIfThere } from './files.ts';
 import { type MailFlags, type MailOptions, readMailOptions } from './mail.ts';
 
 export type ServeFlags = MailFlags &
+  DatabaseFlags &
   Readonly<{
     data?: string;
     listen?: string;
@@ -34,6 +38,8 @@ export type ServeOptions = Readonly<{
   /** TLS with an authority of the installation's own. */
   tlsSelfSigned: boolean;
   mail: MailOptions | null;
+  /** `null`: SQLite in the data folder. */
+  database: PostgresPlace | null;
 }>;
 
 export const LISTEN_DEFAULT = '127.0.0.1:8420';
@@ -61,6 +67,7 @@ export function readServeOptions(flags: ServeFlags, env: NodeJS.ProcessEnv): Ser
     tls,
     tlsSelfSigned,
     mail: readMailOptions(flags, env),
+    database: readDatabaseOptions(flags, env),
   };
 }
 
@@ -72,10 +79,6 @@ function parseListen(text: string): { host: string; port: number } {
     throw new Failure('CONFIG_INVALID', { field: 'listen', reason: 'host:port' });
   }
   return { host, port };
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 function parseUrl(text: string, protocols: readonly string[], field: string): string {

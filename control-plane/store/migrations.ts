@@ -1,10 +1,9 @@
 // The database's versions, one numbered step after the other, each applied whole or not at all. A step that was released
-// never changes; a database from a later version than the last step is refused and left as it is.
+// never changes; a database from a later version than the last step is refused and left as it is. Steps are in SQLite's
+// words; postgres.ts says how PostgreSQL reads them.
 
-import type { DatabaseSync } from 'node:sqlite';
 import { Failure } from '../../protocol/failure.ts';
-
-type Migration = Readonly<{ version: number; sql: string }>;
+import type { Engine, Migration } from './engine.ts';
 
 export const migrations: readonly Migration[] = [
   {
@@ -82,24 +81,13 @@ INSERT INTO handover (item_json)
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;
 
-/** Throws `DATABASE_NEWER` before anything is written. */
-export function demandKnownVersion(db: DatabaseSync): number {
-  const have = Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
+/** Throws `DATABASE_NEWER`. */
+export function demandKnown(have: number): void {
   if (have > SCHEMA_VERSION) throw new Failure('DATABASE_NEWER', { have, known: SCHEMA_VERSION });
-  return have;
 }
 
-export function migrate(db: DatabaseSync): void {
-  const have = demandKnownVersion(db);
-  for (const { version, sql } of migrations) {
-    if (version <= have) continue;
-    db.exec('BEGIN IMMEDIATE');
-    try {
-      db.exec(`${sql}; PRAGMA user_version = ${version}`);
-      db.exec('COMMIT');
-    } catch (error) {
-      db.exec('ROLLBACK');
-      throw error;
-    }
-  }
+export async function migrate(engine: Engine): Promise<void> {
+  const have = await engine.version();
+  demandKnown(have);
+  for (const step of migrations) if (step.version > have) await engine.apply(step);
 }

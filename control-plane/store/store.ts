@@ -1,13 +1,14 @@
 // The database of the control plane: opened, migrated, and written in transactions of which each is durable when it
 // returns. Whoever waits for events is woken after a commit, never before.
 
-import { DatabaseSync } from 'node:sqlite';
 import { Kysely, type Transaction } from 'kysely';
-import { Failure } from '../../protocol/failure.ts';
 import { Bell } from './bell.ts';
-import { sqliteDialect } from './dialect.ts';
-import { demandKnownVersion, migrate } from './migrations.ts';
+import type { Engine, Place } from './engine.ts';
+import { migrate } from './migrations.ts';
+import { openPostgres } from './postgres.ts';
+import { openSqlite } from './sqlite.ts';
 import type { Tables } from './tables.ts';
+import { Writer } from './writer.ts';
 
 /** A query runner: the database itself, or the transaction that is under way. */
 export type Db = Kysely<Tables>;
@@ -17,42 +18,38 @@ export class Store {
   readonly db: Db;
   readonly bell = new Bell();
 
-  readonly #file: DatabaseSync;
+  readonly #engine: Engine;
+  readonly #writer: Writer;
 
-  private constructor(file: DatabaseSync) {
-    this.#file = file;
-    this.db = new Kysely<Tables>({ dialect: sqliteDialect(file) });
+  private constructor(engine: Engine) {
+    this.#engine = engine;
+    this.db = new Kysely<Tables>({ dialect: engine.dialect });
+    this.#writer = new Writer(this.db, engine.isTransient, () => this.bell.ring());
   }
 
   /** Throws `DATABASE_NEWER` or `DATABASE_UNUSABLE`. */
-  static open(path: string): Store {
-    let db: DatabaseSync | undefined;
+  static async open(place: Place): Promise<Store> {
+    const engine = await ('file' in place ? openSqlite(place.file) : openPostgres(place));
     try {
-      db = new DatabaseSync(path);
-      demandKnownVersion(db);
-      // `secure_delete`: ciphertext that was collected is overwritten, not only forgotten.
-      db.exec(
-        'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000; PRAGMA secure_delete=ON',
-      );
-      migrate(db);
-    } catch (cause) {
-      db?.close();
-      if (cause instanceof Failure) throw cause;
-      const { errcode } = cause as { errcode?: number };
-      throw new Failure('DATABASE_UNUSABLE', { file: path, reason: `sqlite_${errcode ?? 'error'}` }, cause);
+      await migrate(engine);
+      return new Store(engine);
+    } catch (error) {
+      await engine.close();
+      throw error;
     }
-    return new Store(db);
   }
 
-  /** All or nothing, and durable. The work must use the transaction it is given and nothing else of the store. */
-  async write<T>(work: (trx: Write) => Promise<T>): Promise<T> {
-    const result = await this.db.transaction().execute(work);
-    this.bell.ring();
-    return result;
+  /**
+   * All or nothing, and durable. The work must use the transaction it is given and nothing else of the store, and it may be
+   * called again where it was undone.
+   */
+  write<T>(work: (trx: Write) => Promise<T>): Promise<T> {
+    return this.#writer.write(work);
   }
 
   async close(): Promise<void> {
+    await this.#writer.idle();
     await this.db.destroy();
-    this.#file.close();
+    await this.#engine.close();
   }
 }

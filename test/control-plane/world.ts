@@ -112,7 +112,7 @@ export class World {
     const log = this.#log();
     const installation = await openInstallation(paths, { randomBytes: kernel, nowMs });
     const authority = await Authority.open(paths, 'session');
-    const store = Store.open(paths.database);
+    const store = await Store.open({ file: paths.database });
     this.#store = store;
     this.#undo.push(() => store.close());
     const apiKeySha256 = await sha256Text(this.apiKey);

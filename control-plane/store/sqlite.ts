@@ -2,12 +2,68 @@
 // adapter says that there cannot be several (a test holds it to that: a statement of somebody else inside a transaction
 // would be rolled back with it).
 
-import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import { CompiledQuery, type DatabaseConnection, type Dialect } from 'kysely';
 import { BaseSqliteDialect, buildQueryFn, GenericSqliteDriver } from 'kysely-generic-sqlite';
 import { Failure } from '../../protocol/failure.ts';
+import type { Engine, Migration } from './engine.ts';
+import { demandKnown } from './migrations.ts';
 
-export function sqliteDialect(db: DatabaseSync): Dialect {
+/** Throws `DATABASE_NEWER`, before anything is written, or `DATABASE_UNUSABLE`. */
+export function openSqlite(file: string): Engine {
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(file);
+    demandKnown(versionOf(db));
+    // `secure_delete`: ciphertext that was collected is overwritten, not only forgotten.
+    db.exec(
+      'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000; PRAGMA secure_delete=ON',
+    );
+    return engineOf(db, file);
+  } catch (cause) {
+    db?.close();
+    throw unusable(cause, file);
+  }
+}
+
+function engineOf(db: DatabaseSync, file: string): Engine {
+  return {
+    dialect: sqliteDialect(db),
+    version: async () => versionOf(db),
+    async apply(step) {
+      try {
+        applyStep(db, step);
+      } catch (cause) {
+        throw unusable(cause, file);
+      }
+    },
+    isTransient: () => false,
+    close: async () => db.close(),
+  };
+}
+
+function unusable(cause: unknown, file: string): Failure {
+  if (cause instanceof Failure) return cause;
+  const { errcode } = cause as { errcode?: number };
+  return new Failure('DATABASE_UNUSABLE', { file, reason: `sqlite_${errcode ?? 'error'}` }, cause);
+}
+
+function versionOf(db: DatabaseSync): number {
+  return Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
+}
+
+function applyStep(db: DatabaseSync, { version, sql }: Migration): void {
+  db.exec('BEGIN IMMEDIATE');
+  try {
+    if (versionOf(db) < version) db.exec(`${sql}; PRAGMA user_version = ${version}`);
+    db.exec('COMMIT');
+  } catch (error) {
+    if (db.isTransaction) db.exec('ROLLBACK');
+    throw error;
+  }
+}
+
+function sqliteDialect(db: DatabaseSync): Dialect {
   return new BaseSqliteDialect(() => new SqliteDriver(db));
 }
 

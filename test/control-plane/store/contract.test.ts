@@ -1,0 +1,230 @@
+// What every query of the store answers, the same on both engines.
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { newOperation } from '../../../control-plane/core/operation.ts';
+import { appendEvent, eventsAfter, lastEventId, newestOfType } from '../../../control-plane/store/events.ts';
+import {
+  findJoinToken,
+  insertJoinToken,
+  type JoinToken,
+  joinTokenBySha256,
+  listJoinTokens,
+  markRevoked,
+  stateOf,
+  takeUse,
+} from '../../../control-plane/store/join-tokens.ts';
+import { forgetNoncesBefore, rememberNonce } from '../../../control-plane/store/nonces.ts';
+import {
+  change,
+  findOperation,
+  insertOperation,
+  insertReceipt,
+  listOperations,
+  openOperations,
+  operationsUnderWatch,
+  receiptSha256,
+  receiptsOf,
+} from '../../../control-plane/store/operations.ts';
+import { anyOperator, insertOperator, operatorExists, operatorOfKey } from '../../../control-plane/store/operators.ts';
+import { findPreflight, putPreflight } from '../../../control-plane/store/preflights.ts';
+import { Store } from '../../../control-plane/store/store.ts';
+import {
+  busyVms,
+  findVm,
+  flagVm,
+  JOURNAL_HEADS_KEPT,
+  listVms,
+  nameIsUsed,
+  quarantineVm,
+  releaseVm,
+  rememberJournalHead,
+  updateVm,
+  vmByKey,
+} from '../../../control-plane/store/vms.ts';
+import { approvedOf, draftOf, OP, receiptOf, shaOf, T0 } from '../core/samples.ts';
+import { type Databases, engines } from './engines.ts';
+import { nthVm, vmOf, withVm } from './samples.ts';
+
+const token: JoinToken = {
+  id: 'tok_1',
+  sha256: 'S',
+  name: null,
+  created_by: 'admin',
+  created_at: T0,
+  expires_at: T0 + 1,
+  revoked_at: null,
+  used_at: null,
+  vm: null,
+  project: 'default',
+  uses_max: 2,
+  uses: 0,
+  instance_sha256: null,
+};
+
+describe.each(engines)('$name', ({ start }) => {
+  let databases: Databases;
+  let store: Store;
+  beforeAll(async () => {
+    databases = await start();
+  });
+  afterAll(() => databases.stop());
+  beforeEach(async (context) => {
+    store = await Store.open(await databases.place(context));
+  });
+  afterEach(() => store.close());
+
+  test('a machine is found by id, name and key as it was stored', async () => {
+    const facts = { hostname: 'ü\u0000\ud800', boot: 'b' } as never;
+    const labels = { zone: 'a"b\\c' };
+    const vm = await withVm(store, vmOf({ labels, facts, lastSeen: T0 + 0.0 }));
+    expect(await findVm(store.db, vm.id)).toEqual(vm);
+    expect(await findVm(store.db, 'web')).toEqual(vm);
+    expect(await vmByKey(store.db, 'A')).toEqual(vm);
+    expect(await findVm(store.db, 'Web')).toBeNull();
+    const isUsed = await nameIsUsed(store.db, 'default');
+    expect([isUsed('web'), isUsed('WEB')]).toEqual([true, false]);
+  });
+
+  test('a second machine of a name or a key is not stored', async () => {
+    await withVm(store, nthVm(1));
+    await expect(withVm(store, { ...nthVm(2), name: 'web-1' })).rejects.toThrow();
+    await expect(withVm(store, { ...nthVm(2), ikKid: '1' })).rejects.toThrow();
+    expect(await listVms(store.db, { limit: 10 })).toHaveLength(1);
+    await withVm(store, { ...nthVm(2), name: 'WEB-1' });
+  });
+
+  test('machines are listed in the order of their ids, capitals first, page by page', async () => {
+    for (const n of [3, 1, 2]) await withVm(store, nthVm(n));
+    await withVm(store, { ...nthVm(4), id: 'VM_4' });
+    const page = await listVms(store.db, { limit: 2 });
+    expect(page.map(({ id }) => id)).toEqual(['VM_4', 'vm_1']);
+    const next = await listVms(store.db, { after: 'vm_1', limit: 9 });
+    expect(next.map(({ id }) => id)).toEqual(['vm_2', 'vm_3']);
+    expect(await listVms(store.db, { name: 'web-3', limit: 9 })).toHaveLength(1);
+  });
+
+  test('flags, quarantine and journal heads of a machine, until it is released', async () => {
+    const vm = await withVm(store);
+    await store.write(async (trx) => {
+      await updateVm(trx, vm.id, { ctr: 7, boot: 'b', last_seen: T0 });
+      await flagVm(trx, vm.id, 'CHANNEL_MISMATCH', T0);
+      await quarantineVm(trx, vm.id, 'CLONE_SUSPECTED', T0);
+      await quarantineVm(trx, vm.id, 'STATE_ROLLED_BACK', T0 + 1);
+      expect(await rememberJournalHead(trx, vm, 'one', T0)).toBe(false);
+      expect(await rememberJournalHead(trx, vm, 'one', T0)).toBe(true);
+    });
+    const held = await findVm(store.db, vm.id);
+    expect(held).toMatchObject({ ctr: 7, lastSeen: T0, quarantine: { code: 'CLONE_SUSPECTED', since: T0 } });
+    expect(held?.flags).toEqual(['CHANNEL_MISMATCH', 'CLONE_SUSPECTED', 'STATE_ROLLED_BACK']);
+    await store.write((trx) => releaseVm(trx, vm.id, 'admin', T0));
+    expect(await findVm(store.db, vm.id)).toEqual({ ...vm, boot: 'b', lastSeen: T0 });
+    expect(await store.write((trx) => rememberJournalHead(trx, vm, 'one', T0))).toBe(false);
+  });
+
+  test('of the journal heads of a machine the newest are kept', async () => {
+    const vm = await withVm(store);
+    const seen = (n: number) => store.write((trx) => rememberJournalHead(trx, vm, `head-${n}`, T0 + n));
+    for (let n = 0; n < JOURNAL_HEADS_KEPT + 3; n += 1) expect(await seen(n)).toBe(false);
+    expect(await store.db.selectFrom('journal_heads').selectAll().execute()).toHaveLength(JOURNAL_HEADS_KEPT);
+    expect(await seen(3)).toBe(true);
+    expect(await seen(2)).toBe(false);
+  });
+
+  test('an operation lives from its draft to its end, with its events', async () => {
+    await withVm(store);
+    const draft = newOperation(draftOf(), T0);
+    await store.write((trx) => insertOperation(trx, draft));
+    expect(await findOperation(store.db, OP)).toEqual(draft);
+    expect(await openOperations(store.db, draft.vm)).toEqual([draft]);
+    expect([...(await busyVms(store.db, [draft.vm]))]).toEqual([]);
+    const approved = approvedOf();
+    await store.write((trx) => trx.deleteFrom('operations').execute());
+    await store.write((trx) => insertOperation(trx, approved));
+    expect([...(await busyVms(store.db, [draft.vm]))]).toEqual([[draft.vm, OP]]);
+    await store.write((trx) => change(trx, approved, { t: 'end', state: 'EXPIRED', code: 'EXPIRED' }, T0 + 1));
+    expect(await openOperations(store.db, draft.vm)).toEqual([]);
+    expect(await operationsUnderWatch(store.db)).toEqual([]);
+    const events = await eventsAfter(store.db, { op: OP }, 0);
+    expect(events.map(({ type }) => type)).toEqual(['operation.created', 'operation.created', 'operation.state']);
+    expect(events.at(-1)).toMatchObject({ at: T0 + 1, vm: draft.vm, op: OP, data: { state: 'EXPIRED' } });
+  });
+
+  test('operations are listed newest first, of a machine, in a state, and before another', async () => {
+    await withVm(store);
+    for (const n of [1, 2, 3]) await store.write((trx) => insertOperation(trx, draftOf({ op: `op_${n}` })));
+    const listed = async (filter: object) =>
+      (await listOperations(store.db, { limit: 2, ...filter })).map(({ op }) => op);
+    expect(await listed({})).toEqual(['op_3', 'op_2']);
+    expect(await listed({ before: 'op_2' })).toEqual(['op_1']);
+    expect(await listed({ vm: 'vm_9' })).toEqual([]);
+    expect(await listed({ state: 'QUEUED', vm: draftOf().vm })).toEqual(['op_3', 'op_2']);
+  });
+
+  test('receipts are read in their order, and none replaces another', async () => {
+    await withVm(store);
+    await store.write((trx) => insertOperation(trx, approvedOf()));
+    const put = (n: number) =>
+      store.write((trx) => insertReceipt(trx, receiptOf(n, 'ACCEPTED'), `t${n}`, shaOf(n), T0 + n));
+    await put(2);
+    await put(1);
+    await expect(put(1)).rejects.toThrow();
+    expect((await receiptsOf(store.db, OP)).map(({ n, at }) => [n, at])).toEqual([
+      [1, T0 + 1],
+      [2, T0 + 2],
+    ]);
+    expect(await receiptSha256(store.db, OP, 2)).toBe(shaOf(2));
+    expect(await receiptSha256(store.db, OP, 3)).toBeNull();
+  });
+
+  test('events are read in pages after a number, of one machine, and the newest of a type', async () => {
+    await store.write(async (trx) => {
+      for (let n = 0; n < 250; n += 1) {
+        await appendEvent(trx, { at: T0, vm: n === 7 ? 'vm_7' : null, op: null, type: 'x', data: { n } });
+      }
+    });
+    const first = await eventsAfter(store.db, {}, 0);
+    expect(first).toHaveLength(200);
+    expect(await eventsAfter(store.db, {}, first.at(-1)?.id ?? 0)).toHaveLength(50);
+    expect((await eventsAfter(store.db, { vm: 'vm_7' }, 0)).map(({ data }) => data['n'])).toEqual([7]);
+    expect((await newestOfType(store.db, 'x'))?.data).toEqual({ n: 249 });
+    expect((await newestOfType(store.db, 'x'))?.id).toBe(await lastEventId(store.db));
+    expect(await newestOfType(store.db, 'y')).toBeNull();
+  });
+
+  test('a join token is used, and revoked', async () => {
+    await store.write((trx) => insertJoinToken(trx, token));
+    expect(await joinTokenBySha256(store.db, 'S')).toEqual(token);
+    await store.write((trx) => takeUse(trx, token, 'vm_1', T0));
+    const used = await findJoinToken(store.db, token.id);
+    expect(used).toEqual({ ...token, uses: 1, used_at: T0, vm: 'vm_1' });
+    await store.write((trx) => markRevoked(trx, token.id, T0));
+    const [revoked] = await listJoinTokens(store.db);
+    expect(revoked && stateOf(revoked, T0)).toBe('revoked');
+  });
+
+  test('a nonce is new once, until it is forgotten', async () => {
+    const remember = (nonce: string) => store.write((trx) => rememberNonce(trx, nonce, T0));
+    expect([await remember('a'), await remember('b'), await remember('a')]).toEqual([true, true, false]);
+    await store.write((trx) => forgetNoncesBefore(trx, T0));
+    expect(await remember('a')).toBe(false);
+    await store.write((trx) => forgetNoncesBefore(trx, T0 + 1));
+    expect(await remember('a')).toBe(true);
+  });
+
+  test('operators and their keys', async () => {
+    expect(await anyOperator(store.db)).toBe(false);
+    await store.write((trx) => insertOperator(trx, 'admin', 'K', T0));
+    expect([await anyOperator(store.db), await operatorExists(store.db, 'admin')]).toEqual([true, true]);
+    expect(await operatorExists(store.db, 'Admin')).toBe(false);
+    expect([await operatorOfKey(store.db, 'K'), await operatorOfKey(store.db, 'L')]).toEqual(['admin', null]);
+  });
+
+  test('the newest preflight replaces the one before', async () => {
+    const { id } = await withVm(store);
+    expect(await findPreflight(store.db, id)).toBeNull();
+    for (const at of [T0, T0 + 1]) {
+      await store.write((trx) => putPreflight(trx, id, { at, operator: 'admin', token: null, code: 'BUSY' }));
+    }
+    expect(await findPreflight(store.db, id)).toEqual({ at: T0 + 1, operator: 'admin', token: null, code: 'BUSY' });
+  });
+});
