@@ -15,19 +15,22 @@ import { SignerLedger } from '../../../control-plane/signer/ledger.ts';
 import type { Letter, Mailer } from '../../../control-plane/signer/mailer.ts';
 import type { Proof, Seen } from '../../../control-plane/signer/requests.ts';
 import { serveSigner } from '../../../control-plane/signer/server.ts';
+import { canonicalBytes } from '../../../protocol/canonical.ts';
 import { codeOf } from '../../../protocol/failure.ts';
 import {
   fromBase64url,
   type SigningKey,
   sealingKeyFromSeed,
+  sha256Text,
   signingKeyFromSeed,
   toBase64url,
 } from '../../../protocol/keys.ts';
 import { READY_TTL_S } from '../../../protocol/limits.ts';
+import { RECEIPT_GENESIS, type Receipt } from '../../../protocol/receipt.ts';
 import type { RootPayload } from '../../../protocol/root.ts';
 import { newId } from '../../../protocol/schema.ts';
 import type { Ready } from '../../../protocol/session.ts';
-import { signToken } from '../../../protocol/token.ts';
+import { payloadOf, signToken } from '../../../protocol/token.ts';
 import { SoftwarePasskey } from '../../protocol/software-passkey.ts';
 
 export const kernel = (count: number) => Uint8Array.from(randomBytes(count));
@@ -55,6 +58,25 @@ export async function signedReady(op: string, by: SigningKey, change: Partial<Re
   };
   return signToken('lk-ready+jws', ready, by);
 }
+
+/** What the machine says of a command, first in its chain unless told otherwise. */
+export function signedReceipt(said: Partial<Receipt> & Pick<Receipt, 'op' | 'cn' | 'cmd_sha256'>, by: SigningKey) {
+  const payload: Receipt = {
+    v: 1,
+    agent: AGENT,
+    n: 1,
+    prev: RECEIPT_GENESIS,
+    state: 'ACCEPTED',
+    code: null,
+    warnings: [],
+    boot: crypto.randomUUID(),
+    mono: 1,
+    detail: {},
+    ...said,
+  };
+  return signToken('lk-receipt+jws', payload, by);
+}
+export const hashOf = (token: string) => sha256Text(canonicalBytes(payloadOf(token)));
 
 /** That machine, as the control plane says that it enrolled. */
 export async function enrolled(ek: SigningKey, agent = AGENT): Promise<Extract<Seen, { t: 'machine' }>> {

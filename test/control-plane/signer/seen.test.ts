@@ -2,52 +2,28 @@
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { canonicalBytes } from '../../../protocol/canonical.ts';
-import {
-  type SigningKey,
-  sealingKeyFromSeed,
-  sha256Text,
-  signingKeyFromSeed,
-  toBase64url,
-} from '../../../protocol/keys.ts';
-import { RECEIPT_GENESIS, type Receipt } from '../../../protocol/receipt.ts';
+import { type SigningKey, sealingKeyFromSeed, signingKeyFromSeed, toBase64url } from '../../../protocol/keys.ts';
+import type { Receipt } from '../../../protocol/receipt.ts';
 import { newId } from '../../../protocol/schema.ts';
-import { payloadOf, signToken } from '../../../protocol/token.ts';
-import { AGENT, Desk, enrolled, kernel, refusal } from './desk.ts';
+import { payloadOf } from '../../../protocol/token.ts';
+import { Desk, enrolled, hashOf, kernel, refusal, signedReceipt } from './desk.ts';
 
 let desk: Desk;
 let op: string;
-let command: Readonly<{ cn: string; cmd_sha256: string }>;
+let command: Pick<Receipt, 'cn' | 'cmd_sha256'>;
 beforeEach(async () => {
   desk = await Desk.open();
   const prove = await desk.key();
   const built = await desk.build();
   await desk.prove(built, await prove(built.intent_hash));
-  command = await desk.mint(built);
+  const { cn, cmd_sha256 } = await desk.mint(built);
+  command = { cn, cmd_sha256 };
   op = built.op;
 });
 afterEach(() => desk.end());
 
-async function receipt(change: Partial<Receipt>, by: SigningKey = desk.ek): Promise<string> {
-  const { cn, cmd_sha256 } = command;
-  const payload: Receipt = {
-    v: 1,
-    op,
-    agent: AGENT,
-    n: 1,
-    prev: RECEIPT_GENESIS,
-    state: 'ACCEPTED',
-    code: null,
-    warnings: [],
-    cmd_sha256,
-    cn,
-    boot: crypto.randomUUID(),
-    mono: 1,
-    detail: {},
-    ...change,
-  };
-  return signToken('lk-receipt+jws', payload, by);
-}
-const hashOf = (token: string) => sha256Text(canonicalBytes(payloadOf(token)));
+const receipt = (change: Partial<Receipt>, by: SigningKey = desk.ek) =>
+  signedReceipt({ op, ...command, ...change }, by);
 const tell = (...tokens: string[]) =>
   desk.ask('audit.take', { items: tokens.map((token) => ({ t: 'receipt' as const, token })) });
 const rows = () =>
