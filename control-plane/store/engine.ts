@@ -6,7 +6,8 @@ import type { Dialect } from 'kysely';
 export type Migration = Readonly<{
   version: number;
   sql: string;
-  /** What PostgreSQL needs beside it. */
+  /** What one engine needs beside it. */
+  sqlite?: string;
   postgres?: string;
 }>;
 

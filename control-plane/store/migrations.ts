@@ -72,6 +72,9 @@ UPDATE vms SET join_token = (SELECT id FROM join_tokens WHERE join_tokens.vm = v
     version: 5,
     sql: `
 CREATE TABLE handover (seq INTEGER PRIMARY KEY AUTOINCREMENT, item_json TEXT NOT NULL) STRICT;
+`,
+    // No database of PostgreSQL is older than this.
+    sqlite: `
 INSERT INTO handover (item_json)
   SELECT json_object('t', 'machine', 'agent', agent, 'vm', id, 'project', project, 'ik', json(ik_json), 'ek', json(ek_json))
   FROM vms ORDER BY enrolled_at;

@@ -52,10 +52,10 @@ function versionOf(db: DatabaseSync): number {
   return Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
 }
 
-function applyStep(db: DatabaseSync, { version, sql }: Migration): void {
+function applyStep(db: DatabaseSync, { version, sql, sqlite = '' }: Migration): void {
   db.exec('BEGIN IMMEDIATE');
   try {
-    if (versionOf(db) < version) db.exec(`${sql}; PRAGMA user_version = ${version}`);
+    if (versionOf(db) < version) db.exec(`${sql}; ${sqlite}; PRAGMA user_version = ${version}`);
     db.exec('COMMIT');
   } catch (error) {
     if (db.isTransaction) db.exec('ROLLBACK');
