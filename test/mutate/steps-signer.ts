@@ -7,6 +7,8 @@ const INTENTS = 'control-plane/signer/intents.ts';
 const ALLOWED = 'control-plane/signer/allowed.ts';
 const COMMANDS = 'control-plane/signer/commands.ts';
 const PASSKEYS = 'control-plane/signer/passkeys.ts';
+const LIMITS = 'control-plane/signer/limits.ts';
+const SEEN = 'control-plane/signer/seen.ts';
 const CHALLENGES = 'control-plane/signer/challenges.ts';
 
 export const signerSteps: readonly Mutation[] = [
@@ -186,4 +188,29 @@ export const signerSteps: readonly Mutation[] = [
     "if (before?.proven_at != null) throw new Failure('STATE_CONFLICT', { reason: 'proven' });",
   ),
   drop('intent: none in the place of a void one', INTENTS, 'if (before) demandLiving(before);'),
+  // Not more than anybody needs, and nothing of machines that they did not sign.
+  change('limits: of each', LIMITS, "count('use = ? AND subject = ?', use, subject) >= each || ", ''),
+  change('limits: of all together', LIMITS, " || count('use = ?', use) >= all", ''),
+  change(
+    'limits: a command counts',
+    COMMANDS,
+    "ledger.transaction(() => spend(ledger, 'signature', stored.agent, iat));",
+    '',
+  ),
+  drop('seen: one key a machine', SEEN, "if (known) throw new Failure('ALREADY_EXISTS', { agent });"),
+  change(
+    'seen: receipts of that machine’s own key',
+    SEEN,
+    "await verifyToken(token, 'lk-receipt+jws', onlyKey(await thumbprint(ek), ek));",
+    '{ payload: payloadOf(token), payloadSha256: String(token.length) };',
+  ),
+  drop('seen: receipts of a command that was signed here', SEEN, 'demandCommanded(ledger, receipt);'),
+  change('seen: by a refusal of its nonce alone', SEEN, "n === 1 && state === 'REFUSED' && ", ''),
+  drop(
+    'seen: receipts not without end',
+    SEEN,
+    "if (n > RECEIPTS_MAX) throw new Failure('AUTHZ_INVALID', { reason: 'too_many', op, n });",
+  ),
+  change('seen: receipts without a gap', SEEN, "if (n > next) return 'gap';", ''),
+  change('seen: receipts in their chain', SEEN, ' && prev === (last?.sha256 ?? RECEIPT_GENESIS)', ''),
 ];

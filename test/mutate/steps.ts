@@ -34,7 +34,8 @@ const operatorProofs = executor('operator-proof');
 const greetings = link('handshake', 'roots', 'channel', 'enrol');
 const transport = link('handshake', 'tls');
 const hellos = gateway('handshake', 'held', 'channel');
-const signer = ['test/control-plane/signer'];
+const inSigner = (...names: readonly string[]) => inFolder('test/control-plane/signer', ...names);
+const signer = inSigner('signer', 'factors', 'policy', 'release', 'limits');
 
 export const testsOf: Readonly<Record<string, readonly string[]>> = {
   'protocol/token.ts': tokens,
@@ -73,4 +74,6 @@ export const testsOf: Readonly<Record<string, readonly string[]>> = {
   'control-plane/signer/commands.ts': signer,
   'control-plane/signer/passkeys.ts': signer,
   'control-plane/signer/challenges.ts': signer,
+  'control-plane/signer/limits.ts': inSigner('limits'),
+  'control-plane/signer/seen.ts': inSigner('seen'),
 };
