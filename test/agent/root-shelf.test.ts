@@ -1,5 +1,4 @@
-// The roots that a machine has learned: each follows from the one before it, and none is ever forgotten. Numbers in titles
-// are those of the list of negative cases.
+// The roots that a machine has learned: each follows from the one before it, and none is ever forgotten.
 
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -37,9 +36,9 @@ describe('a shelf', () => {
   });
 
   test.each([
-    ['27 a version further on', 'ROOT_ROLLBACK', () => version(3)],
-    ['28 the version that it has', 'ROOT_ROLLBACK', () => version(1)],
-    ['30 one that too few signed', 'ROOT_THRESHOLD', () => signRoot(sampleRoot({ version: 2 }), [keys.rootA])],
+    ['a version further on', 'ROOT_ROLLBACK', () => version(3)],
+    ['the version that it has', 'ROOT_ROLLBACK', () => version(1)],
+    ['one that too few signed', 'ROOT_THRESHOLD', () => signRoot(sampleRoot({ version: 2 }), [keys.rootA])],
   ])('%s is %s, and nothing is kept', async (_, code, document) => {
     await expectRefused(code as 'ROOT_ROLLBACK', async () => shelf().add(await document()));
     expect(await readdir(join(folder, '..'))).toEqual([]);
@@ -50,7 +49,7 @@ describe('a shelf', () => {
     ['empty', ''],
     ['cut off', '{"payload":"abc'],
     ['no root', '{"v":1}'],
-  ])('32 whose newest file is %s gives no root at all', async (_, content) => {
+  ])('whose newest file is %s gives no root at all', async (_, content) => {
     await shelf().add(await version(2));
     await writeFile(join(folder, '3.json'), content);
     await expectRefused('ROOT_INVALID', () => shelf().newest());

@@ -28,17 +28,17 @@ async function expectNoncanonical(bytes: Uint8Array): Promise<void> {
 
 describe('another spelling of a value is refused, also when correctly signed', () => {
   test.each([
-    ['17 a duplicate key', '{"aud":"a","aud":"b"}'],
-    ['17 a duplicate key of the same value', '{"aud":"a","aud":"a"}'],
-    ['17 a duplicate key in another escape', '{"aud":"a","\\u0061ud":"b"}'],
-    ['18 a byte order mark', '\u{feff}{}'],
+    ['a duplicate key', '{"aud":"a","aud":"b"}'],
+    ['a duplicate key of the same value', '{"aud":"a","aud":"a"}'],
+    ['a duplicate key in another escape', '{"aud":"a","\\u0061ud":"b"}'],
+    ['a byte order mark', '\u{feff}{}'],
     ['20 2^53 + 1', '{"n":9007199254740993}'],
-    ['20 a number past every double', '{"n":1e400}'],
-    ['21 minus zero', '{"n":-0}'],
-    ['21 an exponent', '{"n":1e3}'],
-    ['21 a fraction of zero', '{"n":1.0}'],
-    ['21 a leading zero', '{"n":01}'],
-    ['21 a plus sign', '{"n":+1}'],
+    ['a number past every double', '{"n":1e400}'],
+    ['minus zero', '{"n":-0}'],
+    ['an exponent', '{"n":1e3}'],
+    ['a fraction of zero', '{"n":1.0}'],
+    ['a leading zero', '{"n":01}'],
+    ['a plus sign', '{"n":+1}'],
     ['a blank', '{"n": 1}'],
     ['a newline after it', '{}\n'],
     ['a comment', '{}//'],
@@ -59,7 +59,7 @@ describe('another spelling of a value is refused, also when correctly signed', (
     ['a surrogate', [0x22, 0xed, 0xa0, 0x80, 0x22]],
     ['a cut-off character', [0x22, 0xe2, 0x82, 0x22]],
     ['UTF-16', [0x7b, 0x00, 0x7d, 0x00]],
-  ])('57 %s', (_, bytes) => expectNoncanonical(Uint8Array.from(bytes)));
+  ])('%s', (_, bytes) => expectNoncanonical(Uint8Array.from(bytes)));
 });
 
 test('no bytes at all are no value', () => expectRefused('NONCANONICAL', () => parseCanonical(encode(''))));
@@ -67,13 +67,13 @@ test('no bytes at all are no value', () => expectRefused('NONCANONICAL', () => p
 describe('depth', () => {
   const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
 
-  test('25 the limit is inclusive; one deeper is refused', async () => {
+  test('the limit is inclusive; one deeper is refused', async () => {
     expect(parseCanonical(encode(nested(JSON_DEPTH_MAX)))).toBeTruthy();
     await expectNoncanonical(encode(nested(JSON_DEPTH_MAX + 1)));
     await expectNoncanonical(encode(`${'{"a":'.repeat(JSON_DEPTH_MAX + 1)}1${'}'.repeat(JSON_DEPTH_MAX + 1)}`));
   });
 
-  test('25 a depth of 30,000 and more is refused and the process lives', async () => {
+  test('a depth of 30,000 and more is refused and the process lives', async () => {
     for (const depth of [30_000, 1_000_000]) {
       await expectRefused('NONCANONICAL', () => parseCanonical(encode(nested(depth))));
       await expectRefused('NONCANONICAL', () => parseCanonical(encode('{"a":'.repeat(depth))));

@@ -1,5 +1,4 @@
-// Every message's schema: what is right passes, and any other field, kind or range is refused, at every level. Numbers in
-// titles are those of the list of negative cases.
+// Every message's schema: what is right passes, and any other field, kind or range is refused, at every level.
 
 import { describe, expect, test } from 'vitest';
 import type * as z from 'zod/mini';
@@ -63,14 +62,14 @@ describe.each(rows)('%s', (_, schema, value) => {
     expect(parseSchema(schema, value)).toEqual(value);
   });
 
-  test('22 one more field at any level', async () => {
+  test('one more field at any level', async () => {
     for (const path of objects) {
       const changed = replaced(value, path, (old) => JSON.stringify({ ...(old as object), zz_unknown: 1 }));
       await refuse(changed, path.join('.'));
     }
   });
 
-  test('23 a field that names a prototype, at any level', async () => {
+  test('a field that names a prototype, at any level', async () => {
     for (const path of objects) {
       for (const name of ['__proto__', 'constructor', 'prototype']) {
         const changed = replaced(value, path, (old) => {
@@ -84,7 +83,7 @@ describe.each(rows)('%s', (_, schema, value) => {
     expect(({} as Record<string, unknown>)['x']).toBe(undefined);
   });
 
-  test('24 an array for an object, and a text for a number, at any level', async () => {
+  test('an array for an object, and a text for a number, at any level', async () => {
     for (const path of paths(value)) {
       const old = at(value, path);
       if (isObject(old))
@@ -130,7 +129,7 @@ test('every schema of a message is among them', () => {
 });
 
 describe('the command', () => {
-  test('38 lives two minutes at most, and ends after it begins', async () => {
+  test('lives two minutes at most, and ends after it begins', async () => {
     const lasting = (seconds: number) => ({ ...sampleCommand(), exp: NOW_S + seconds });
     expect(parseSchema(command, lasting(COMMAND_TTL_S))).toBeTruthy();
     expect(parseSchema(command, lasting(1))).toBeTruthy();
@@ -252,7 +251,7 @@ describe('names and ids', () => {
       ' a',
       'a\0',
     ].concat(['', 'é', 'a/b', '.a', 'a$b', 'a@b', 'root\u200b', 'r\u043eot', 'root$$', '12$ ', '0x0 ']),
-  )('82, 83 no account %j', (name) => expectRefused('SCHEMA_INVALID', () => parseSchema(accountName, name)));
+  )('no account %j', (name) => expectRefused('SCHEMA_INVALID', () => parseSchema(accountName, name)));
 
   test.each([
     '../../x',
@@ -263,7 +262,7 @@ describe('names and ids', () => {
     OP.replace('0', 'i'),
     OP.replace('0', 'u'),
     AGENT,
-  ])('110 no operation %j', (id) => expectRefused('SCHEMA_INVALID', () => parseSchema(operationId, id)));
+  ])('no operation %j', (id) => expectRefused('SCHEMA_INVALID', () => parseSchema(operationId, id)));
 
   test.each(['tigervnc', 'tigervnc:', ':5901', 'tigervnc:123456', 'Tiger:1', 'a b:1', 'tigervnc:5901/x'])(
     'no VNC server %j',
@@ -288,7 +287,7 @@ describe('frames', () => {
     return new TextEncoder().encode(frame + ' '.repeat(size - frame.length));
   };
 
-  test('56 one byte past the limit is refused before it is read', async () => {
+  test('one byte past the limit is refused before it is read', async () => {
     await expectRefused('TOKEN_MALFORMED', () => session.parseUpFrame(heartbeat(FRAME_BYTES_MAX + 1)));
     await expectRefused('TOKEN_MALFORMED', () => session.parseDownFrame(heartbeat(FRAME_BYTES_MAX + 1)));
     await expectRefused('NONCANONICAL', () => session.parseUpFrame(heartbeat(FRAME_BYTES_MAX)));

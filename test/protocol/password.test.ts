@@ -27,27 +27,27 @@ function seededBytes(seed: string): (count: number) => Uint8Array {
 
 describe('the rule', () => {
   test.each([
-    ['84 7 bytes', 'abcdef1', 'length'],
-    ['85 8 bytes', 'abcdefg1', undefined],
-    ['85 30 bytes', `${'a'.repeat(29)}1`, undefined],
-    ['84 31 bytes', `${'a'.repeat(30)}1`, 'length'],
+    ['7 bytes', 'abcdef1', 'length'],
+    ['8 bytes', 'abcdefg1', undefined],
+    ['30 bytes', `${'a'.repeat(29)}1`, undefined],
+    ['31 bytes', `${'a'.repeat(30)}1`, 'length'],
     ['nothing', '', 'length'],
-    ['84 letters only', 'abcdefgh', 'no_digit'],
-    ['84 digits only', '12345678', 'no_letter'],
-    ['84 signs only', '!!!!!!!!', 'no_letter'],
+    ['letters only', 'abcdefgh', 'no_digit'],
+    ['digits only', '12345678', 'no_letter'],
+    ['signs only', '!!!!!!!!', 'no_letter'],
     ['86 é, composed', 'abcdef1é', 'character'],
     ['86 é, decomposed', 'abcdef1e\u0301', 'character'],
-    ['86 an emoji', 'abcdef1😀', 'character'],
-    ['86 a right-to-left mark', 'abcdef1\u200f', 'character'],
-    ['86 full-width digits', 'abcdefg\uff11', 'character'],
-    ['86 a blank', 'abcdef 1', 'character'],
-    ['86 DEL', 'abcdefg1\x7f', 'character'],
-    ['78, 114 a newline', 'abcdefg1\n', 'character'],
-    ['78 a carriage return', 'abcdefg1\r', 'character'],
-    ['78 a second account', 'abcdefg1\nroot:x1', 'character'],
-    ['80 NUL', 'abcdefg1\0', 'character'],
+    ['an emoji', 'abcdef1😀', 'character'],
+    ['a right-to-left mark', 'abcdef1\u200f', 'character'],
+    ['full-width digits', 'abcdefg\uff11', 'character'],
+    ['a blank', 'abcdef 1', 'character'],
+    ['DEL', 'abcdefg1\x7f', 'character'],
+    ['a newline', 'abcdefg1\n', 'character'],
+    ['a carriage return', 'abcdefg1\r', 'character'],
+    ['a second account', 'abcdefg1\nroot:x1', 'character'],
+    ['NUL', 'abcdefg1\0', 'character'],
     ['a tabulator', 'abcdefg1\t', 'character'],
-    ['81 colons', 'a:b:c:1:', undefined],
+    ['colons', 'a:b:c:1:', undefined],
     ['quotes, backslashes, percent signs', '"\'\\%$`a1', undefined],
     ['a leading dash', '--root=1', undefined],
   ])('%s', (_, text, expected) => {
@@ -74,7 +74,7 @@ describe('the rule', () => {
     );
   });
 
-  test('87 the account name in any case and place, from three letters on', () => {
+  test('the account name in any case and place, from three letters on', () => {
     for (const text of ['administrator1', '1Administrator', 'xADMINISTRATORx1', 'aDmInIsTrAtOr9']) {
       expect(fault(text, 'administrator')).toBe('account_name');
       expect(fault(text, 'Administrator')).toBe('account_name');
@@ -86,7 +86,7 @@ describe('the rule', () => {
     expect(fault('abcdefg1', '')).toBe(undefined);
   });
 
-  test('87 a common password in any case', () => {
+  test('a common password in any case', () => {
     const common = new Set(['abcdefg1']);
     expect(passwordFault(Secret.ofText('ABCdefG1'), { common })).toBe('common');
     expect(passwordFault(Secret.ofText('ABCdefG2'), { common })).toBe(undefined);

@@ -1,5 +1,4 @@
-// Signed tokens: the attacks on header, key and signature, each with the code that it must get. Numbers in titles are
-// those of the list of negative cases.
+// Signed tokens: the attacks on header, key and signature, each with the code that it must get.
 
 import { createHmac } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -41,13 +40,13 @@ describe('a good token', () => {
 });
 
 describe('signature', () => {
-  test('1 a payload byte flipped', () => refused(`${header}.${flip(payload)}.${signature}`).as('SIG_INVALID'));
-  test('2 a signature byte flipped', () => refused(`${header}.${payload}.${flip(signature)}`).as('SIG_INVALID'));
-  test('2 the signature of another key under this key id', async () => {
+  test('a payload byte flipped', () => refused(`${header}.${flip(payload)}.${signature}`).as('SIG_INVALID'));
+  test('a signature byte flipped', () => refused(`${header}.${payload}.${flip(signature)}`).as('SIG_INVALID'));
+  test('the signature of another key under this key id', async () => {
     const forged = await signToken(COMMAND, sampleCommand(), { ...keys.spare, kid: keys.command.kid });
     await refused(forged).as('SIG_INVALID');
   });
-  test('2 a signature of zeros, and one whose S is not reduced', async () => {
+  test('a signature of zeros, and one whose S is not reduced', async () => {
     await refused(`${header}.${payload}.${'A'.repeat(86)}`).as('SIG_INVALID');
     const bytes = Buffer.from(signature, 'base64url');
     bytes[63] = (bytes[63] ?? 0) | 0xe0;
@@ -56,27 +55,27 @@ describe('signature', () => {
 });
 
 describe('algorithm', () => {
-  test('3 alg none with an empty signature', () =>
+  test('alg none with an empty signature', () =>
     refused(`${part({ ...good, alg: 'none' })}.${payload}.`).as('ALG_REFUSED'));
-  test('3 alg none with a signature', () => refused(withHeader({ ...good, alg: 'none' })).as('ALG_REFUSED'));
-  test('3 a good header with an empty signature', () => refused(`${header}.${payload}.`).as('ALG_REFUSED'));
-  test('4 HS256 keyed with the public key', async () => {
+  test('alg none with a signature', () => refused(withHeader({ ...good, alg: 'none' })).as('ALG_REFUSED'));
+  test('a good header with an empty signature', () => refused(`${header}.${payload}.`).as('ALG_REFUSED'));
+  test('HS256 keyed with the public key', async () => {
     const signed = `${part({ ...good, alg: 'HS256' })}.${payload}`;
     for (const key of [keys.command.jwk.x, Buffer.from(keys.command.jwk.x, 'base64url')]) {
       await refused(`${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`).as('ALG_REFUSED');
     }
   });
   test.each(['EdDSA', 'ed25519', 'Ed25519 ', 'ES256', 'RS256', 'Ed448', '', null, 1, ['Ed25519']])(
-    '5 alg %j instead of Ed25519',
+    'alg %j instead of Ed25519',
     (alg) => refused(withHeader({ ...good, alg })).as('ALG_REFUSED'),
   );
-  test('5 EdDSA, correctly signed', async () => {
+  test('EdDSA, correctly signed', async () => {
     const signed = await new CompactSign(canonicalBytes(sampleCommand()))
       .setProtectedHeader({ ...good, alg: 'EdDSA' })
       .sign(keys.command.privateKey);
     await refused(signed).as('ALG_REFUSED');
   });
-  test('5 no alg at all', () => refused(withHeader({ kid: good.kid, typ: COMMAND })).as('ALG_REFUSED'));
+  test('no alg at all', () => refused(withHeader({ kid: good.kid, typ: COMMAND })).as('ALG_REFUSED'));
 });
 
 describe('header', () => {
@@ -85,11 +84,11 @@ describe('header', () => {
       .setProtectedHeader({ ...good, ...extra })
       .sign(keys.spare.privateKey);
 
-  test('6 an embedded key of the attacker is never used', async () => {
+  test('an embedded key of the attacker is never used', async () => {
     await refused(await signedHeader({ jwk: keys.spare.jwk })).as('TOKEN_MALFORMED');
   });
 
-  test('7 jku and x5u are refused and nothing is fetched', async () => {
+  test('jku and x5u are refused and nothing is fetched', async () => {
     let requests = 0;
     const server = createServer((_, response) => {
       requests += 1;
@@ -106,14 +105,14 @@ describe('header', () => {
   });
 
   test.each([
-    ['8 an unknown crit', { crit: ['exp'], exp: 1 }],
-    ['8 an empty crit', { crit: [] }],
-    ['9 b64 false', { b64: false }],
-    ['9 b64 false, marked critical', { b64: false, crit: ['b64'] }],
-    ['6 x5c', { x5c: ['AAAA'] }],
-    ['6 zip', { zip: 'DEF' }],
-    ['6 cty', { cty: 'JWT' }],
-    ['23 constructor', { constructor: 1 }],
+    ['an unknown crit', { crit: ['exp'], exp: 1 }],
+    ['an empty crit', { crit: [] }],
+    ['b64 false', { b64: false }],
+    ['b64 false, marked critical', { b64: false, crit: ['b64'] }],
+    ['x5c', { x5c: ['AAAA'] }],
+    ['zip', { zip: 'DEF' }],
+    ['cty', { cty: 'JWT' }],
+    ['constructor', { constructor: 1 }],
   ])('%s', (_, extra) => refused(withHeader({ ...good, ...extra })).as('TOKEN_MALFORMED'));
 
   test('members in another order, a duplicate, blanks, a mark before them', async () => {
@@ -132,12 +131,12 @@ describe('header', () => {
     }
   });
 
-  test.each([[[]], ['text'], [1], [null], [true]])('24 a header that is %j', (value) =>
+  test.each([[[]], ['text'], [1], [null], [true]])('a header that is %j', (value) =>
     refused(withHeader(value)).as('TOKEN_MALFORMED'),
   );
-  test('25 a header nested 400 deep', () =>
+  test('a header nested 400 deep', () =>
     refused(`${toBase64url(Buffer.from('['.repeat(290)))}.${payload}.${signature}`).as('TOKEN_MALFORMED'));
-  test('24 a kid that is no thumbprint', async () => {
+  test('a kid that is no thumbprint', async () => {
     for (const kid of [1, null, [], {}, '', 'short', `${good.kid}A`, '../../etc/passwd']) {
       await refused(withHeader({ ...good, kid })).as('TOKEN_MALFORMED');
     }
@@ -145,11 +144,11 @@ describe('header', () => {
 });
 
 describe('key and type', () => {
-  test('10 an unknown key id', async () => {
+  test('an unknown key id', async () => {
     await refused(await signToken(COMMAND, sampleCommand(), keys.spare)).as('KID_UNKNOWN');
   });
 
-  test('11 the session key signs no command, nor the root keys', async () => {
+  test('the session key signs no command, nor the root keys', async () => {
     const root = sampleRoot();
     for (const key of [keys.session, keys.rootA]) {
       const forged = await signToken(COMMAND, sampleCommand(), key);
@@ -157,7 +156,7 @@ describe('key and type', () => {
     }
   });
 
-  test('12 no token of one type is accepted as another, by the same key', async () => {
+  test('no token of one type is accepted as another, by the same key', async () => {
     for (const made of tokenTypes) {
       const text = await signToken(made, sampleReceipt(), keys.command);
       for (const asked of tokenTypes) {
@@ -170,14 +169,14 @@ describe('key and type', () => {
     }
   });
 
-  test('13 a key past its end', async () => {
+  test('a key past its end', async () => {
     const root = sampleRoot();
     const end = root.keys[keys.command.kid]?.expires ?? 0;
     expect(await verifyToken(token, COMMAND, roleKeys(root, 'command', end))).toBeTruthy();
     await expectRefused('KEY_EXPIRED', () => verifyToken(token, COMMAND, roleKeys(root, 'command', end + 1)));
   });
 
-  test('14 a key that the next root no longer lists', async () => {
+  test('a key that the next root no longer lists', async () => {
     const first = await openRoot(await signRoot(sampleRoot(), [keys.rootA, keys.rootB]));
     const entry = { [keys.spare.kid]: { jwk: keys.spare.jwk, expires: NOW_S + 1_000 } };
     const roles = { ...first.roles, command: { kids: [keys.spare.kid], threshold: 1 } };
@@ -216,7 +215,7 @@ describe('spelling and size', () => {
     ['standard base64', `${header}.${payload}.${signature.slice(0, -2)}+/`],
     ['a NUL', `${token}\0`],
     ['a look-alike letter', `${header}.${payload}.\u0410${signature.slice(1)}`],
-  ])('15 %s', async (_, text) => {
+  ])('%s', async (_, text) => {
     const never = () => {
       throw new Error('looked up');
     };
@@ -225,7 +224,7 @@ describe('spelling and size', () => {
     );
   });
 
-  test('15 non-zero spare bits in a part, signed as they stand', async () => {
+  test('non-zero spare bits in a part, signed as they stand', async () => {
     const spell = async (value: object) => {
       const part = toBase64url(canonicalBytes(value));
       const respelt = part.slice(0, -1) + String.fromCharCode(part.charCodeAt(part.length - 1) + 1);
@@ -240,12 +239,12 @@ describe('spelling and size', () => {
       await refused(await spell(value)).as('TOKEN_MALFORMED');
   });
 
-  test('26 a correctly signed payload of 17 KiB', async () => {
+  test('a correctly signed payload of 17 KiB', async () => {
     const large = await signToken(COMMAND, { filler: 'a'.repeat(17 * 1024) }, keys.command);
     await refused(large).as('TOKEN_MALFORMED');
   });
 
-  test('26 the limit is inclusive, and smaller for receipts', async () => {
+  test('the limit is inclusive, and smaller for receipts', async () => {
     const ofSize = async (typ: 'lk-command+jws' | 'lk-receipt+jws', size: number) => {
       const empty = await signToken(typ, { f: '' }, keys.command);
       const payloadBytes = Math.floor(((size - empty.length) * 3) / 4);

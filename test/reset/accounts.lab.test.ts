@@ -141,7 +141,7 @@ describe('a guest that cannot set the password says why, and the account and the
   const CONFINED = 'exec setpriv --bounding-set=-dac_override --inh-caps=-dac_override /usr/bin/passwd.real "$@"';
 
   it.each([
-    ['95 another program holds the database', 'SHADOW_LOCKED', 'lock', HOLD_LOCK, 'kill $(cat /srv/holder)'],
+    ['another program holds the database', 'SHADOW_LOCKED', 'lock', HOLD_LOCK, 'kill $(cat /srv/holder)'],
     [
       '96 /etc is read-only',
       'FS_READONLY',
@@ -157,7 +157,7 @@ describe('a guest that cannot set the password says why, and the account and the
       'umount /etc /srv/etc',
     ],
     [
-      '100 there is no password program',
+      'there is no password program',
       'PASSWD_FAILED',
       'missing',
       'mv /usr/bin/passwd /srv/passwd',
@@ -187,7 +187,7 @@ describe('a guest that cannot set the password says why, and the account and the
     expect((await guest.exec(['pgrep', '-x', 'passwd.real'])).code).toBe(1);
   });
 
-  it('92 a second account with uid 0 is ambiguous', async () => {
+  it('a second account with uid 0 is ambiguous', async () => {
     await must(['sh', '-c', 'cp -a /etc/passwd /srv/passwd; echo "toor:x:+0:0::/root:/bin/sh" >> /etc/passwd']);
     expect((await reset(null)).end).toMatchObject({ state: 'REFUSED', code: 'ACCOUNT_AMBIGUOUS' });
     await must(['mv', '/srv/passwd', '/etc/passwd']);

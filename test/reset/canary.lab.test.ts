@@ -82,7 +82,7 @@ function search(pids: readonly number[], needle: string) {
   return spawnSync(process.execPath, [program, ...pids.map(String)], { input: needle, encoding: 'utf8' });
 }
 
-describe('112 the plaintext of a typed password', () => {
+describe('the plaintext of a typed password', () => {
   it('is found by the search itself where it is put on purpose', async () => {
     await guest.writeFile('/tmp/on-purpose', `x${canaries.account}y`);
     const { stdout } = await guest.exec(['grep', '-rlaF', '-f', '-', '/tmp/on-purpose'], { input: needles.join('\n') });

@@ -29,7 +29,7 @@ function expectTruth({ end, receipts, changed, collected, effects, reboots }: Ou
   if (end === WHOLE) expect(boot_before).not.toBe(boot_after);
 }
 
-describe('54 an executor of an account’s reset, killed', () => {
+describe('an executor of an account’s reset, killed', () => {
   let struck: StruckGuest;
   beforeAll(async () => {
     struck = await StruckGuest.boot('killed');
@@ -92,7 +92,7 @@ describe('54 an executor of an account’s reset, killed', () => {
   });
 });
 
-describe('54 an executor of a VNC reset, killed', () => {
+describe('an executor of a VNC reset, killed', () => {
   let struck: StruckGuest | undefined;
   beforeAll(async () => {
     if (findVncService()) struck = await StruckGuest.boot('killed-vnc', { vnc: true });

@@ -21,7 +21,7 @@ async function reboot(guest: Guest): Promise<void> {
   await guest.waitForBoot(next);
 }
 
-it('43 an older state of the disk, put back, is held: STATE_ROLLED_BACK', async () => {
+it('an older state of the disk, put back, is held: STATE_ROLLED_BACK', async () => {
   scene = await Scene.open();
   const { controlPlane } = scene;
   const guest = await scene.guest({ name: `older-${process.pid}`, vnc: false });
@@ -44,7 +44,7 @@ it('43 an older state of the disk, put back, is held: STATE_ROLLED_BACK', async 
   expect((await scene.reset(['reset', guest.name])).done.state).toBe('DONE');
 });
 
-it('75 a copied disk in another machine does not use its keys, and with a token becomes a machine of its own', async () => {
+it('a copied disk in another machine does not use its keys, and with a token becomes a machine of its own', async () => {
   scene = await Scene.open();
   const { controlPlane } = scene;
   const guest = await scene.guest({ name: `copied-${process.pid}`, vnc: false });

@@ -1,5 +1,4 @@
 // The environment: what a real agent does on a machine that was "rerooted", will be at its next boot, or comes back as one.
-// Numbers in titles are those of the design's list of such cases.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sealingKeyFromSeed } from '../../protocol/keys.ts';
@@ -57,7 +56,7 @@ async function expectRefusal(reason: string): Promise<void> {
   expect([await shadowField(guest, 'root'), guest.bootId()]).toEqual([before, boot]);
 }
 
-describe('R18 a kernel’s line that leads somewhere else is refused', () => {
+describe('a kernel’s line that leads somewhere else is refused', () => {
   it.each([
     ...['rd.break', 'rd.break=pre-pivot', 'single', 'S', 's', '1', 'rescue', 'emergency', 'rd.emergency'],
     ...['rd.emergency=halt', 'systemd.unit=rescue.target', 'systemd.unit=emergency.target', 'init=/bin/sh'],
@@ -102,7 +101,7 @@ describe('R18 a kernel’s line that leads somewhere else is refused', () => {
   });
 });
 
-describe('R17 an executor that does not see what the first process sees is refused', () => {
+describe('an executor that does not see what the first process sees is refused', () => {
   beforeAll(async () => {
     await shell(`mkdir -p /srv/tree/old /srv/etc
       for top in usr etc var proc dev run sys tmp srv; do mkdir -p /srv/tree/$top; done
@@ -194,7 +193,7 @@ describe('a machine that is not its own, or will not be at its next boot, is ref
   });
 });
 
-describe('R20 a machine that comes back as another one is PARTIAL, never DONE', () => {
+describe('a machine that comes back as another one is PARTIAL, never DONE', () => {
   it.each([
     [
       'with a forbidden kernel argument',

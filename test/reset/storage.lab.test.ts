@@ -47,7 +47,7 @@ async function play(trouble: () => Promise<unknown>, heal: () => Promise<unknown
   return struck.outcome(SLOT, op, before);
 }
 
-describe('97 a folder that runs full', () => {
+describe('a folder that runs full', () => {
   it('before the acceptance refuses with DISK_FULL, and nothing is begun', async () => {
     const { op, end, changed, effects } = await play(() => fill(0), makeRoom);
     expect({ end, changed, effects }).toEqual({ end: 'REFUSED DISK_FULL', changed: false, effects: 0 });
@@ -70,7 +70,7 @@ describe('97 a folder that runs full', () => {
   });
 });
 
-describe('96 a folder that is read-only', () => {
+describe('a folder that is read-only', () => {
   const readOnly = () => sh(`mount -o remount,ro ${FOLDER}`);
   const writable = () => sh(`mount -o remount,rw ${FOLDER}`);
 

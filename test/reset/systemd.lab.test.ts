@@ -161,7 +161,7 @@ describe('a whole reset under the units', () => {
 });
 
 describe('a restart that is refused', () => {
-  it('117 because a program asked the machine not to go down: REBOOT_DENIED, and nothing is forced', async (context) => {
+  it('because a program asked the machine not to go down: REBOOT_DENIED, and nothing is forced', async (context) => {
     const { scene, guest } = await open(context);
     const { boots } = guest;
     await must(
@@ -180,7 +180,7 @@ describe('a restart that is refused', () => {
     expect(await opens(guest, 'root', done.secrets?.account ?? '')).toBe(true);
   });
 
-  it('117 by the init itself: REBOOT_DENIED', async (context) => {
+  it('by the init itself: REBOOT_DENIED', async (context) => {
     const { scene, guest } = await open(context);
     const { boots } = guest;
     await must(guest, 'systemctl mask --runtime reboot.target 2>&1');
@@ -204,7 +204,7 @@ describe('a restart that does not come', () => {
     expect(restarts(reset)).toHaveLength(2);
   });
 
-  it('118 ever is asked for three times and ends REBOOT_TIMEOUT', async (context) => {
+  it('ever is asked for three times and ends REBOOT_TIMEOUT', async (context) => {
     const { scene, guest } = await open(context);
     const { boots } = guest;
     await guest.swallowReboots(1);
@@ -216,7 +216,7 @@ describe('a restart that does not come', () => {
     expect(guest.boots).toBe(boots);
   });
 
-  it('120 but restarts the processes alone does not count: the boot is the same', async (context) => {
+  it('but restarts the processes alone does not count: the boot is the same', async (context) => {
     const { scene, guest } = await open(context);
     const before = guest.bootId();
     guest.softenNextBoot();
@@ -227,7 +227,7 @@ describe('a restart that does not come', () => {
     expect(guest.bootId()).not.toBe(before);
   });
 
-  it('119 because the shutdown hangs, until somebody cuts the power: the new boot counts', async (context) => {
+  it('because the shutdown hangs, until somebody cuts the power: the new boot counts', async (context) => {
     const { scene, guest } = await open(context);
     const stubborn = "trap '' TERM; while :; do sleep 1; done";
     await must(guest, `systemd-run -q --unit=stubborn -p TimeoutStopSec=infinity sh -c "${stubborn}"`);
@@ -240,7 +240,7 @@ describe('a restart that does not come', () => {
     expect((await running).done.state).toBe('DONE');
   });
 
-  it('118 because the machine stays away is no end: it is one when the machine is back', async (context) => {
+  it('because the machine stays away is no end: it is one when the machine is back', async (context) => {
     const { scene, guest } = await open(context);
     guest.holdNextBoot();
     const running = scene.reset(['reset', guest.name]);

@@ -1,4 +1,4 @@
-// 55: the receipts of whole simulated operations on their way to the control plane, over a network that loses, repeats and
+// The receipts of whole simulated operations on their way to the control plane, over a network that loses, repeats and
 // reorders frames and acknowledgements and breaks at any time. What an operator sees only ever goes forward, a gap is
 // reported, and in the end both sides say the same.
 
@@ -73,7 +73,7 @@ const mishap = fc.record({
   at: fc.nat({ max: 20 }),
 });
 
-test('55 whatever is lost, repeated or reordered, the state goes forward only and both sides come to the same', () => {
+test('whatever is lost, repeated or reordered, the state goes forward only and both sides come to the same', () => {
   for (const [i, life] of lives.entries()) expect(life.length, `life ${i}`).toBeGreaterThan(0);
   let gaps = 0;
   fc.assert(

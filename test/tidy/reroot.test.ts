@@ -1,4 +1,4 @@
-// R22: the agent has no word with which it could lead a machine into another root. The words stand in its list of what is
+// The agent has no word with which it could lead a machine into another root. The words stand in its list of what is
 // refused and where it looks for what others have set, and nowhere else in its programs; there is no option to find.
 
 import { describe, expect, test } from 'vitest';
@@ -39,7 +39,7 @@ function forbiddenWords({ path, text }: SourceFile): string[] {
   return [...code.matchAll(FORBIDDEN)].map(([word]) => `${path}: ${word}`);
 }
 
-describe('R22 words that could lead into another root', () => {
+describe('words that could lead into another root', () => {
   const files = agentFiles();
 
   test('are nowhere in the agent but in the list of what is refused', () => {

@@ -111,7 +111,7 @@ export const journalRules: readonly Rule<JournalSubject>[] = [
     },
   },
   {
-    title: '108 a torn last line is dropped, wherever it was cut, and the writer goes on behind the last whole one',
+    title: 'a torn last line is dropped, wherever it was cut, and the writer goes on behind the last whole one',
     async run(subject) {
       await withLines(subject, 2);
       const whole = await subject.read();
@@ -143,7 +143,7 @@ export const journalRules: readonly Rule<JournalSubject>[] = [
     },
   },
   {
-    title: '109 damage before the last line is JOURNAL_UNSAFE',
+    title: 'damage before the last line is JOURNAL_UNSAFE',
     async run(subject) {
       await withLines(subject, 3);
       const whole = await subject.read();
@@ -158,7 +158,7 @@ export const journalRules: readonly Rule<JournalSubject>[] = [
     },
   },
   {
-    title: '109 a line that is missing, doubled or moved is JOURNAL_UNSAFE',
+    title: 'a line that is missing, doubled or moved is JOURNAL_UNSAFE',
     async run(subject) {
       await withLines(subject, 3);
       const [a = '', b = '', c = ''] = (await subject.read()).toString().split(/(?<=\n)/);
@@ -175,7 +175,7 @@ export const journalRules: readonly Rule<JournalSubject>[] = [
     },
   },
   {
-    title: '107 a place that is not private is JOURNAL_UNSAFE',
+    title: 'a place that is not private is JOURNAL_UNSAFE',
     async run(subject) {
       await withLines(subject, 1);
       await subject.whileUnsafe(async () => {

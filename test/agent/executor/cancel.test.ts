@@ -183,7 +183,7 @@ describe('the link', () => {
     follower.disconnect();
   });
 
-  test('39 that sends the command again is told the stored receipts again, and nothing is done twice', async () => {
+  test('that sends the command again is told the stored receipts again, and nothing is done twice', async () => {
     const { guest, conversation, token, passUntilOver } = await waiting();
     while (conversation.receipts.length < 2) await turn();
     conversation.send({ t: 'execute', token });
@@ -194,7 +194,7 @@ describe('the link', () => {
     expect(changes(guest)).toBe(1);
   });
 
-  test('49 that sends another command for the same operation while it is at work is not heard', async () => {
+  test('that sends another command for the same operation while it is at work is not heard', async () => {
     const { guest, conversation, ready, passUntilOver } = await waiting();
     while (conversation.receipts.length < 2) await turn();
     conversation.send({ t: 'execute', token: await order(ready, { graceS: 1 }) });

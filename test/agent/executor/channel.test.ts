@@ -55,7 +55,7 @@ describe('requests', () => {
     ['an array', line([prepare])],
     ['a value that is not canonical', `${JSON.stringify(prepare).replace(':', ': ')}\n`],
     ['an account name with a path', line({ ...prepare, account: '../x' })],
-    ['110 an operation id with a path', line({ ...prepare, op: '../../x' })],
+    ['an operation id with a path', line({ ...prepare, op: '../../x' })],
     ['invalid UTF-8', Uint8Array.of(0x22, 0xff, 0x22, 0x0a)],
     ['a nesting of 30 000', `${'['.repeat(30_000)}\n`],
     ['a line without an end', 'x'.repeat(FRAME_BYTES_MAX + 1)],

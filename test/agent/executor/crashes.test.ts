@@ -192,7 +192,7 @@ test('a generated secret is sealed in a durable receipt before it is set', async
   expect(await collected(receipts, 'vnc')).toHaveLength(8);
 });
 
-test('108 a torn last line of the journal is dropped, and the operation ends by what is found', async () => {
+test('a torn last line of the journal is dropped, and the operation ends by what is found', async () => {
   const guest = makeGuest();
   const before = { vnc: guest.vnc.source };
   dieOnReboot(guest);

@@ -28,13 +28,13 @@ describe('keys', () => {
     const { ek, macKey } = await makeKeys(folder, randomFake('one'));
     expect(Buffer.from(macKey).toString('base64url')).not.toBe(ek.jwk.x);
   });
-  test('44 that are missing mean that the machine is not enrolled', async () => {
+  test('that are missing mean that the machine is not enrolled', async () => {
     expect(await codeFrom(() => readKeys(folder))).toBe('NOT_ENROLLED');
     expect(await codeFrom(() => readIdentity(folder))).toBe('NOT_ENROLLED');
   });
 });
 
-describe('107 a file', () => {
+describe('a file', () => {
   test.each([0o604, 0o640, 0o602, 0o660])('of mode %o is refused', async (mode) => {
     await makeKeys(folder, randomFake('one'));
     await chmod(join(folder, 'keys.json'), mode);

@@ -1,5 +1,5 @@
 // The operator's proof, checked by the executor itself: with the real command key and no proof of the operator that the root
-// names, nothing is reset. Numbers in titles are those of the list of negative cases.
+// names, nothing is reset.
 
 import { describe, expect, test } from 'vitest';
 import { canonicalBytes } from '../../../protocol/canonical.ts';
@@ -109,7 +109,7 @@ describe('a machine whose root asks for the operator’s proof', () => {
     refused(byKey(adasKey), 'operator_unknown', {}, strict({ roles: sampleRoot().roles })));
 });
 
-describe('127 a passkey’s assertion', () => {
+describe('a passkey’s assertion', () => {
   const other = toBase64url(countingBytes(0x12));
   test.each<[string, Lie, string]>([
     ['of another challenge', { challenge: other }, 'challenge'],
@@ -178,7 +178,7 @@ describe('127 a passkey’s assertion', () => {
   });
 });
 
-describe('122 127 a key’s signature', () => {
+describe('a key’s signature', () => {
   test('over another intent', () => refused(async () => byKey(adasKey)(countingBytes(3), {} as Command), 'signature'));
   test('by another operator’s key', () => refused(byKey(evesKey), 'key_unknown'));
   test('by another operator’s key under this one’s id', () => refused(byKey(evesKey, adasKey.kid), 'signature'));
@@ -274,7 +274,7 @@ describe('the proof’s place among the checks', () => {
   });
 });
 
-describe('R21 a reset by reroot is refused with the operator’s valid proof over it', () => {
+describe('a reset by reroot is refused with the operator’s valid proof over it', () => {
   test.each([
     ['a method', { method: 'rd.break' }],
     ['a member', { sysroot: '/mnt' }],

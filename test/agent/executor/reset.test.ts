@@ -93,7 +93,7 @@ describe('a whole reset', () => {
     expect(guest.vnc.source).toBe(vnc);
   });
 
-  test('85 passwords of exactly 8 characters, with a colon in one of them (81)', async () => {
+  test('passwords of exactly 8 characters, with a colon in one of them (81)', async () => {
     const guest = makeGuest();
     const account = `:${drawPassword(8).slice(1, 6)}a1`;
     const { after } = await resetWhole(guest, { account: { typed: account }, vnc: { typed: drawPassword(8) } });

@@ -11,7 +11,7 @@ import { changes, execute, executeAndBoot } from './runs.ts';
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('VNC', () => {
-  test('113 that vanished after `ready` is PARTIAL, and the password stays set', async () => {
+  test('that vanished after `ready` is PARTIAL, and the password stays set', async () => {
     const guest = makeGuest();
     dieOnReboot(guest);
     const { conversation, ready } = await guest.prepare();
@@ -164,7 +164,7 @@ describe('VNC', () => {
 });
 
 describe('the reboot', () => {
-  test('117 that is denied at last is PARTIAL, and the secrets stay set', async () => {
+  test('that is denied at last is PARTIAL, and the secrets stay set', async () => {
     const guest = makeGuest();
     guest.machine.faults.plan({ call: 'power.reboot', nth: 1, when: 'before', how: new Failure('REBOOT_DENIED') });
     await execute(guest);
@@ -245,7 +245,7 @@ describe('the reboot', () => {
     }
   });
 
-  test('120 a process that is started anew in the same boot does not take that for a reboot', async () => {
+  test('a process that is started anew in the same boot does not take that for a reboot', async () => {
     const guest = makeGuest();
     guest.machine.faults.plan({ call: 'power.reboot', nth: 1, when: 'before', how: 'crash' });
     guest.machine.power = 'swallows';
@@ -255,7 +255,7 @@ describe('the reboot', () => {
     expect(lastOf(await guest.receipts())).toEqual(['PARTIAL', 'REBOOT_TIMEOUT']);
   });
 
-  test('119 that came as a power loss counts as the reboot', async () => {
+  test('that came as a power loss counts as the reboot', async () => {
     const guest = makeGuest();
     guest.machine.faults.plan({ call: 'power.reboot', nth: 1, when: 'before', how: 'crash' });
     await execute(guest);
@@ -268,7 +268,7 @@ describe('the reboot', () => {
     ['another root', { marker: 'other' }],
     ['a maintenance shell', { kernelCommandLine: 'ro systemd.unit=rescue.target' }],
     ['an overlay', { rootFilesystem: 'overlay' }],
-  ])('R20 into %s is BOOT_ENV_CHANGED and never DONE', async (_, facts) => {
+  ])('into %s is BOOT_ENV_CHANGED and never DONE', async (_, facts) => {
     const guest = makeGuest();
     const receipts = await executeAndBoot(guest, () => {
       guest.machine.facts = facts;

@@ -6,7 +6,7 @@ import { lastOf, makeGuest } from './guest.ts';
 import { changes, execute, executeAndBoot } from './runs.ts';
 
 describe('the journal', () => {
-  test('97 without space refuses before anything is changed, and still says so', async () => {
+  test('without space refuses before anything is changed, and still says so', async () => {
     const guest = makeGuest();
     guest.machine.journalTrouble = 'full';
     const { answers } = await execute(guest);
@@ -16,7 +16,7 @@ describe('the journal', () => {
     expect(await guest.receipts()).toEqual([]);
   });
 
-  test('97 that fills up before the effect is announced lets nothing be changed', async () => {
+  test('that fills up before the effect is announced lets nothing be changed', async () => {
     const guest = makeGuest();
     guest.machine.faults.plan({ call: 'journal.append', nth: 3, when: 'before', how: new Failure('DISK_FULL') });
     const { answers } = await execute(guest);
@@ -26,14 +26,14 @@ describe('the journal', () => {
     expect(lastOf(await guest.receipts())).toEqual(['INTERRUPTED', 'INTERRUPTED']);
   });
 
-  test('107 that is unsafe lets nothing be prepared', async () => {
+  test('that is unsafe lets nothing be prepared', async () => {
     const guest = makeGuest();
     guest.machine.journalTrouble = 'unsafe';
     const { answers } = await guest.ask({ t: 'prepare', op: `op_${'0'.repeat(26)}`, account: null });
     expect(answers[0]).toMatchObject({ t: 'refused', code: 'JOURNAL_UNSAFE' });
   });
 
-  test('109 with an edited line lets nothing be prepared', async () => {
+  test('with an edited line lets nothing be prepared', async () => {
     const guest = makeGuest();
     await executeAndBoot(guest);
     guest.machine.journal = Buffer.from(guest.machine.journal.toString().replace('PASSWORD_SET', 'PASSWORD_SEX'));
@@ -63,7 +63,7 @@ describe('the account', () => {
   });
 
   test.each(['echoes', 'hangs', 'asks_current', 'missing', 'refuses'] as const)(
-    '99 100 a password program that %s ends FAILED',
+    'a password program that %s ends FAILED',
     async (trouble) => {
       const guest = makeGuest();
       guest.machine.programTrouble = trouble;

@@ -61,7 +61,7 @@ describe('the executor’s socket', () => {
   const talk = async (guest: Guest, user: string, count: number) =>
     (await guest.exec([NODE, '-e', TALK, SOCKET, String(count)], { user })).stdout.trim().split(',').toSorted();
 
-  test('111 is for root and the link’s user alone, four at once, and never gives up', async (context) => {
+  test('is for root and the link’s user alone, four at once, and never gives up', async (context) => {
     const guest = await shared(context);
     const echo = '[Service]\nExecStart=\nExecStart=/bin/cat\n';
     await guest.writeFile('/run/systemd/system/latchkey-executor@.service.d/echo.conf', echo);

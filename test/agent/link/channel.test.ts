@@ -25,7 +25,7 @@ async function leaves(site: Site): Promise<void> {
   expect(site.progress).toHaveLength(1);
 }
 
-describe('66 a root that demands channel binding', () => {
+describe('a root that demands channel binding', () => {
   test('lets a gateway be greeted that confirms the value', async (context) => {
     const site = await secureSite(context);
     const visitor = await site.plane.visitor();

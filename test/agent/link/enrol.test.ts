@@ -86,7 +86,7 @@ describe('enrolment', () => {
     expect((await answered(changes, key)).code).toBe(code);
   });
 
-  test('71 72 passes on why it was refused', async () => {
+  test('passes on why it was refused', async () => {
     for (const code of ['JOIN_TOKEN_USED', 'JOIN_TOKEN_EXPIRED', 'RATE_LIMITED']) {
       const { plane, asked } = await enrolment();
       const went = codeFrom(() => enrol(asked));
@@ -130,7 +130,7 @@ describe('the join token', () => {
 });
 
 describe('the link’s own files', () => {
-  test('44 that are missing mean that the machine is not enrolled', async () => {
+  test('that are missing mean that the machine is not enrolled', async () => {
     expect(await codeFrom(() => readLinkIdentity(join(folder, 'absent')))).toBe('NOT_ENROLLED');
   });
   test('that are damaged are an error, and never a fresh start', async () => {

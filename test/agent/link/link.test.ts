@@ -15,8 +15,8 @@ const numbers = (tokens: readonly string[]) => tokens.map((token) => (payloadOf(
 
 describe.concurrent('commands', () => {
   test.each<[string, string, object]>([
-    ['36 51 past its end', 'EXPIRED', { iat: NOW_S - 121, exp: NOW_S - 1 }],
-    ['37 dated more than 30 seconds ahead', 'NOT_YET_VALID', { iat: NOW_S + 60, exp: NOW_S + 120 }],
+    ['past its end', 'EXPIRED', { iat: NOW_S - 121, exp: NOW_S - 1 }],
+    ['dated more than 30 seconds ahead', 'NOT_YET_VALID', { iat: NOW_S + 60, exp: NOW_S + 120 }],
     ['without times', 'SCHEMA_INVALID', { iat: undefined }],
   ])('%s is refused here and not handed over', async (_, code, changes) => {
     const site = await makeSite();
@@ -44,7 +44,7 @@ describe.concurrent('commands', () => {
     expect(await visitor.next('refused')).toEqual({ t: 'refused', op: OP, code: 'NONCE_UNKNOWN' });
   });
 
-  test('48 for another operation than the prepared one is not handed over', async () => {
+  test('for another operation than the prepared one is not handed over', async () => {
     const site = await makeSite();
     const visitor = await site.connected();
     visitor.send({ t: 'prepare', op: OTHER_OP, account: null });
@@ -114,7 +114,7 @@ describe.concurrent('prepare', () => {
     expect((await second.next()).op).toBe(OTHER_OP);
   });
 
-  test('50 while an operation is at work is BUSY, and does not disturb it', async () => {
+  test('while an operation is at work is BUSY, and does not disturb it', async () => {
     const site = await makeSite();
     const visitor = await site.connected();
     visitor.send({ t: 'prepare', op: OP, account: null });

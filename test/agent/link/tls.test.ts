@@ -30,7 +30,7 @@ async function tryToConnect(certificate: Certificate, options: ServerOptions = {
   return { code, requests: plane.requests };
 }
 
-describe('64 a control plane', () => {
+describe('a control plane', () => {
   const wanted = async (context: { skip: (note?: string) => never }) =>
     maker ?? unavailable(context as never, 'openssl', 'apt-get install openssl');
 
@@ -92,7 +92,7 @@ describe('64 a control plane', () => {
 });
 
 describe('a server', () => {
-  test('65 that redirects is not followed', async () => {
+  test('that redirects is not followed', async () => {
     const target = new ControlPlane();
     const to = await target.listen();
     const server = createHttp();

@@ -1,5 +1,4 @@
 // Verification over HTTP: each method from its start to the command that follows, a second person, and what nobody gets around.
-// Numbers in titles are those of the list of negative cases.
 
 import { TOTP, Secret as TotpSecret } from 'otpauth';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -66,7 +65,7 @@ async function registered(headers: Record<string, string> = {}, operator = 'admi
 }
 
 describe('an operation', () => {
-  test('121 that nobody proved is 403 and never becomes a command', async () => {
+  test('that nobody proved is 403 and never becomes a command', async () => {
     const { draft } = await prepared();
     for (const body of [undefined, {}, { code: '123456' }]) {
       expect(said(await submit(draft.op, body))).toEqual([403, 'AUTHZ_INVALID']);
@@ -109,7 +108,7 @@ describe('an operation', () => {
     expect(await codeFrom(() => demandOperatorProof(root({ other: admin as never }), order))).toBe('AUTHZ_INVALID');
   });
 
-  test('127 with a passkey’s assertion for another one is void', async () => {
+  test('with a passkey’s assertion for another one is void', async () => {
     const passkey = await registered();
     const [one, two] = [await world.draft(agent), await world.draft(agent)];
     const { intent_hash } = await world.intent(one);
@@ -120,7 +119,7 @@ describe('an operation', () => {
     expect(await world.operation(one.op)).toMatchObject({ ended: false });
   });
 
-  test('122 whose code was meant for an intent that has changed since is void', async () => {
+  test('whose code was meant for an intent that has changed since is void', async () => {
     const [code = ''] = (await world.admin('operator.add', { name: 'admin', recovery: true })).recovery_codes;
     const { draft, intent_hash } = await prepared();
     await world.intent(draft);
@@ -128,7 +127,7 @@ describe('an operation', () => {
     expect(await world.operation(draft.op)).toMatchObject({ state: 'REFUSED', code: 'AUTHZ_INVALID' });
   });
 
-  test('126 is not approved by a method that policy does not allow', async () => {
+  test('is not approved by a method that policy does not allow', async () => {
     const [code = ''] = (await world.admin('operator.add', { name: 'admin', recovery: true })).recovery_codes;
     await world.admin('policy.set', { methods: ['key'] });
     const { draft, intent_hash, methods } = await prepared();
@@ -179,7 +178,7 @@ describe('a second person', () => {
   });
 });
 
-describe('123 alarms', () => {
+describe('alarms', () => {
   test('of a code that was used twice, and of a recovery, are in the history once each', async () => {
     const { totp_uri } = await world.admin('operator.add', { name: 'admin' });
     const secret = TotpSecret.fromBase32(new URL(totp_uri ?? '').searchParams.get('secret') ?? '');

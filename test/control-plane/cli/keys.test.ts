@@ -1,4 +1,4 @@
-// The ceremony on files alone, and what it must not accept. Numbers in titles are those of the list of negative cases.
+// The ceremony on files alone, and what it must not accept.
 
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -73,7 +73,7 @@ describe('a ceremony', () => {
     expect([version, Object.keys(roles.operators ?? {}), policy.require_operator_proof]).toEqual([3, ['ada'], true]);
   });
 
-  test('30 is not over before enough keys of the new version have signed', async () => {
+  test('is not over before enough keys of the new version have signed', async () => {
     await drafted();
     await sign('b');
     // The same key once more is no second key.
@@ -85,7 +85,7 @@ describe('a ceremony', () => {
     expect(existsSync(paths().rootKey)).toBe(true);
   });
 
-  test('30 the keys of the version in force must sign as well', async () => {
+  test('the keys of the version in force must sign as well', async () => {
     await drafted();
     await sign('a');
     await sign('b');
@@ -97,7 +97,7 @@ describe('a ceremony', () => {
     expect((await newest()).version).toBe(1);
   });
 
-  test('28 publishes each version once', async () => {
+  test('publishes each version once', async () => {
     await drafted();
     await sign('a');
     await sign('b');
@@ -187,7 +187,7 @@ describe('a rotation', () => {
   });
 });
 
-test('32 a chain with a broken link opens nothing', async () => {
+test('a chain with a broken link opens nothing', async () => {
   await run('rotate', 'session');
   const path = join(paths().trustFolder, '2.json');
   const { payload } = JSON.parse(readFileSync(path, 'utf8')) as SignedRoot;

@@ -54,12 +54,12 @@ describe('a certificate of the installation’s own', () => {
     expect(await visit('127.0.0.1', await place().make(['localhost']))).toBe('TLS_REFUSED');
   });
 
-  test('64 is refused by a link before its time', async () => {
+  test('is refused by a link before its time', async () => {
     const { make } = place();
     expect(await visit('localhost', await make(['localhost'], 10 * DAY_MS))).toBe('TLS_REFUSED');
   });
 
-  test('64 is refused by a link when an authority below the pinned one issued it: one level is all there is', async () => {
+  test('is refused by a link when an authority below the pinned one issued it: one level is all there is', async () => {
     const { around } = place();
     const own = await makeAuthority('own', 30, around);
     const forged = await issueFor(['localhost'], 30, own, around);

@@ -66,7 +66,7 @@ async function demand(cb: 'required' | 'off'): Promise<void> {
 
 const flagsOf = async (agent: ScriptedAgent) => (await world.vmOf(agent)).flags;
 
-describe('66 where the root demands channel binding', () => {
+describe('where the root demands channel binding', () => {
   test('a machine at the other end of the gateway’s own TLS gets in, and is told so', async (context) => {
     if (!maker) return unavailable(context, 'openssl', 'apt-get install openssl');
     const { own } = await doors(await maker.make());

@@ -96,7 +96,7 @@ describe('enrolment', () => {
     expect(await agent.enrol(token)).toBeNull();
   });
 
-  test('71 a token for one machine that is shown twice raises a flag on the machine that it made', async () => {
+  test('a token for one machine that is shown twice raises a flag on the machine that it made', async () => {
     const { token } = await world.joinToken();
     const first = await fresh();
     await first.enrol(token);
@@ -124,7 +124,7 @@ describe('enrolment', () => {
     expect(again.agent).toBe(before);
   });
 
-  test('72 with a token for one instance is refused to every other with the same word, and taken by that one', async () => {
+  test('with a token for one instance is refused to every other with the same word, and taken by that one', async () => {
     const uuid = '4C4C4544-0042-3510-8054-B7C04F4D4D32';
     const { token } = await world.joinToken({ instance: uuid });
     const other = (await instanceSha256('4c4c4544-0042-3510-8054-b7c04f4d4d33')) as string;

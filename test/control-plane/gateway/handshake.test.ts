@@ -65,7 +65,7 @@ describe('a hello', () => {
     }
   });
 
-  test('69 with a counter below ours holds the identity: STATE_ROLLED_BACK', async () => {
+  test('with a counter below ours holds the identity: STATE_ROLLED_BACK', async () => {
     const agent = await world.machine();
     await agent.offline();
     await agent.online();
@@ -76,7 +76,7 @@ describe('a hello', () => {
     expect(agent.told).toBe('AGENT_QUARANTINED');
   });
 
-  test('43 with a journal that has gone back holds the identity, whatever the counter says', async () => {
+  test('with a journal that has gone back holds the identity, whatever the counter says', async () => {
     const agent = await world.enrolled();
     const [earlier, later] = [random32(), random32()];
     for (const jhead of [earlier, earlier, null, later, later]) {
@@ -107,7 +107,7 @@ describe('a hello', () => {
 });
 
 describe('a second connection of one identity', () => {
-  test('68 while the first still answers closes both, and holds the identity', async () => {
+  test('while the first still answers closes both, and holds the identity', async () => {
     const agent = await world.machine();
     const twin = agent.clone();
     expect(await twin.connect()).toBe(REFUSED);

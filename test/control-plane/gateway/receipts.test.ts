@@ -40,7 +40,7 @@ describe('receipts', () => {
     expect(parseSchema(ackSchema, payload)).toEqual({ v: 1, agent: agent.agent, op, n: 1 });
   });
 
-  test('55 sent twice are acknowledged twice and stored once', async () => {
+  test('sent twice are acknowledged twice and stored once', async () => {
     const [first] = await chain();
     agent.sendReceipt(first);
     await agent.wire.next('ack');
@@ -50,7 +50,7 @@ describe('receipts', () => {
     expect(await alarms()).toEqual([]);
   });
 
-  test('55 with one left out wait for it: the gap is reported, and sending all again closes it', async () => {
+  test('with one left out wait for it: the gap is reported, and sending all again closes it', async () => {
     const [first, second, third] = await chain();
     agent.sendReceipt(first);
     await agent.wire.next('ack');

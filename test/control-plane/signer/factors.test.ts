@@ -1,5 +1,4 @@
 // Every way to prove an intent, over the signer's own sockets: each counts for exactly one intent, once, and for nobody else.
-// Numbers in titles are those of the list of negative cases.
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MAILS_PER_OPERATION_MAX } from '../../../control-plane/signer/challenges.ts';
@@ -53,7 +52,7 @@ describe('a code by mail', () => {
     expect(desk.logged.join()).not.toContain(proof.method === 'email' ? proof.code : '');
   });
 
-  test('122 for operation A does not prove operation B, and voids it', async () => {
+  test('for operation A does not prove operation B, and voids it', async () => {
     const [a, b] = [await desk.build(), await desk.build()];
     await desk.mail(a);
     await voids(b, desk.mailed(), async () => {
@@ -63,7 +62,7 @@ describe('a code by mail', () => {
     expect(await refusal(desk.prove(a, { method: 'email', code: '00000000' }))).toBe('FACTOR_REFUSED');
   });
 
-  test('122 for an intent that was changed afterwards voids the operation', async () => {
+  test('for an intent that was changed afterwards voids the operation', async () => {
     const before = await desk.build();
     await desk.mail(before);
     const after = await desk.build('ada', before.op);
@@ -161,7 +160,7 @@ describe('a passkey', () => {
     ['of a registration', { type: 'webauthn.create' }],
     ['from inside another page', { crossOrigin: true }],
     ['with a counter that went back', { counter: 0 }],
-  ])('127 %s is AUTHZ_INVALID and void', async (_, lie) => {
+  ])('%s is AUTHZ_INVALID and void', async (_, lie) => {
     const first = await desk.build();
     await desk.prove(first, assertion(passkey, first.intent_hash, { counter: 9 }));
     const built = await desk.build();
@@ -179,7 +178,7 @@ describe('a passkey', () => {
     await voids(forged, { method: 'passkey', response: renamed }, () => assertion(passkey, forged.intent_hash));
   });
 
-  test('127 replayed is AUTHZ_INVALID for another operation, and accepted once for its own', async () => {
+  test('replayed is AUTHZ_INVALID for another operation, and accepted once for its own', async () => {
     const first = await desk.build();
     const proof = assertion(passkey, first.intent_hash);
     await desk.prove(first, proof);
@@ -252,7 +251,7 @@ describe('a recovery code', () => {
   });
 });
 
-test('122 a code that is handed in for an intent which has changed since voids the operation, right as it is', async () => {
+test('a code that is handed in for an intent which has changed since voids the operation, right as it is', async () => {
   const totp = await desk.totp();
   const shown = await desk.build();
   await desk.build('ada', shown.op);
@@ -261,7 +260,7 @@ test('122 a code that is handed in for an intent which has changed since voids t
   expect(await refusal(desk.prove(await desk.build(), totp()))).toBeNull();
 });
 
-describe('123 125 codes that are wrong', () => {
+describe('codes that are wrong', () => {
   test('a reused one is refused, logged, and its owner is told', async () => {
     const totp = await desk.totp();
     await desk.admin('operator.add', { name: 'ada', email: 'ada@example.org' });

@@ -1,5 +1,5 @@
 // What the signer allows, whoever asks: the methods of its policy, a second person where policy wants one, and where machines
-// check proofs themselves, only what they can check. Numbers in titles are those of the list of negative cases.
+// check proofs themselves, only what they can check.
 
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -21,7 +21,7 @@ const assertion = (passkey: Awaited<ReturnType<Desk['passkey']>>, challenge: str
   response: passkey.assert(challenge),
 });
 
-describe('126 the methods of a policy', () => {
+describe('the methods of a policy', () => {
   test('are the only ones that prove anything, whatever a client prefers', async () => {
     const totp = await desk.totp();
     const passkey = await desk.passkey();

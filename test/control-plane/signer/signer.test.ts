@@ -186,7 +186,7 @@ describe('a proof', () => {
     }
   });
 
-  test('122 for an intent that a newer one replaced voids the operation', async () => {
+  test('for an intent that a newer one replaced voids the operation', async () => {
     const first = await build();
     const second = await build(first.op);
     expect(await refusal(prove(first.op, first.intent_hash, await signed(first.intent_hash)))).toBe('AUTHZ_INVALID');
