@@ -179,6 +179,8 @@ export const operationView = z.strictObject({
   verified: z.nullable(verified),
   /** Where the VNC secret stands, by the last receipt that says so. */
   vnc_state: z.nullable(z.enum(vncStates)),
+  /** Receipts that are missing: the machine has signed number `n`, and the last one here is `after`. */
+  gap: z.nullable(z.strictObject({ after: z.number().int().min(0), n: z.number().int().min(2) })),
   boot_before: z.nullable(bootId),
   boot_after: z.nullable(bootId),
   grace_s: z.number().int().min(0),

@@ -109,6 +109,7 @@ export function viewOperation(
     not_after: isoOrNull(intent && intent.notAfterS * 1000),
     verified: operation.verified,
     vnc_state: operation.vncState ?? null,
+    gap: operation.gap ?? null,
     boot_before: operation.bootBefore,
     boot_after: operation.bootAfter,
     grace_s: draft.graceS,

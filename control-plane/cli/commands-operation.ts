@@ -12,7 +12,7 @@ import { UsageError } from './prompts.ts';
 import { report } from './report.ts';
 import type { ResetEvent } from './reset/request.ts';
 import { follow } from './reset/reset.ts';
-import { endingLines, moveText } from './view/outcome.ts';
+import { endingLines, gapText, moveText } from './view/outcome.ts';
 import { openProgress } from './view/progress.ts';
 import { durationText, fields, table, writeJson, writeLine } from './view/text.ts';
 
@@ -119,6 +119,7 @@ function showOperation(view: OperationView): void {
     writeLine('\nSigned by the machine:');
     for (const { n, at, state, code } of view.receipts) writeLine(`  ${n}  ${at}  ${moveText(state, code)}`);
   }
+  if (view.gap !== null) writeLine(`\n${gapText(view.gap)}`);
   writeLine('\nTime spent:');
   for (const { state, ms, measured_by: by } of view.times) {
     const clock = by === 'machine' ? 'the machine’s clock' : 'the control plane’s clock';

@@ -37,6 +37,8 @@ export type Sighting = Readonly<{
 }>;
 export type CommandRecord = Readonly<{ token: string; sha256: string; cn: string; expS: number; sentAt: number }>;
 /** The last receipt of the chain. */
+/** A receipt came that follows another one than the last of the chain: those in between are missing. */
+export type Gap = Readonly<{ after: number; n: number }>;
 export type ChainHead = Readonly<{ n: number; sha256: string; at: number }>;
 
 export type Operation = Readonly<{
@@ -62,6 +64,8 @@ export type Operation = Readonly<{
   sentSha256: readonly string[];
   cancelBy: string | null;
   chain: ChainHead | null;
+  /** While it is open. Absent in records of earlier versions. */
+  gap?: Gap | null;
   sealed: Sealed | null;
   collectedAt: number | null;
   verified: Verified | null;
@@ -131,6 +135,7 @@ export function newOperation(given: NewOperation, at: number): Operation {
     sentSha256: [],
     cancelBy: null,
     chain: null,
+    gap: null,
     sealed: null,
     collectedAt: null,
     verified: null,

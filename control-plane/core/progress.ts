@@ -95,7 +95,7 @@ export function progress(before: Operation, step: Step, at: number): Progress {
         { code: 'SECRET_NOT_COLLECTED' },
       );
     case 'alarm':
-      return said(before, 'operation.alarm', { reason: step.reason, n: step.n, code: step.code });
+      return said(withGap(before, step), 'operation.alarm', { reason: step.reason, n: step.n, code: step.code });
   }
 }
 
@@ -113,9 +113,16 @@ function withCommand(before: Operation, command: CommandRecord, at: number): Pro
   return move(after, 'SENT', null, enteredAt(at));
 }
 
+/** Signed by the machine, and not next in its chain: shown as what it is, and moves nothing. */
+function withGap(before: Operation, { reason, n }: Extract<Step, { t: 'alarm' }>): Operation {
+  return reason === 'gap' && n !== null ? { ...before, gap: { after: before.chain?.n ?? 0, n } } : before;
+}
+
 function withReceipt(before: Operation, receipt: ReceiptFacts, at: number): Progress {
   const { n, sha256, state, code, detail } = receipt;
-  const chained = { ...before, chain: { n, sha256, at }, updatedAt: at };
+  // What was missing is there when the one before the receipt that showed it is.
+  const gap = before.gap && n + 1 < before.gap.n ? before.gap : null;
+  const chained = { ...before, chain: { n, sha256, at }, gap, updatedAt: at };
   if (!mayFollow(before.state, state)) {
     // The chain is whole and the word is signed, but it makes no sense here: it is kept, shown, and moves nothing.
     return said(chained, 'operation.alarm', { reason: 'move_refused', n, code, state });

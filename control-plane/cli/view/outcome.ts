@@ -38,6 +38,7 @@ export function endingLines(view: OperationView): string[] {
     lines.push(`  ${reason?.hint == null ? codeWithHint(view.code) : codeText(view.code)}`);
   if (reason !== null) lines.push(`  Reason: ${reason.clause}.${reason.hint === null ? '' : ` ${reason.hint}`}`);
   if (view.vnc_state !== null) lines.push(`  VNC password: ${vncStands[view.vnc_state]}`);
+  if (view.gap !== null) lines.push(`  ${gapText(view.gap)}`);
   for (const warning of view.warnings) lines.push(`  Warning ${codeWithHint(warning)}`);
   if (changed(view)) {
     lines.push('  Not touched: SSH keys, other accounts and other ways to sign in stay as they were.');
@@ -45,6 +46,12 @@ export function endingLines(view: OperationView): string[] {
     if (!stays) lines.push('  Sessions that were open stay open until the machine restarts.');
   }
   return lines;
+}
+
+/** Receipts that the machine has signed and that did not come. */
+export function gapText({ after, n }: NonNullable<OperationView['gap']>): string {
+  const missing = after + 1 === n - 1 ? `Receipt ${after + 1} is` : `Receipts ${after + 1} to ${n - 1} are`;
+  return `${missing} missing: the machine has signed number ${n}, which is not taken before.`;
 }
 
 /** Why this program stopped watching, and how to go on. */
@@ -106,6 +113,7 @@ export function doneJson(view: OperationView, event: 'done' | ResetEnd): object 
     account: account?.name ?? null,
     verified: verified ?? { account: null, vnc: null, reboot: false },
     vncState: view.vnc_state,
+    gap: view.gap,
     bootIdBefore,
     bootIdAfter,
     warnings,

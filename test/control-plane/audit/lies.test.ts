@@ -7,10 +7,10 @@ import { readKey } from '../../../control-plane/config/key-file.ts';
 import { pathsIn } from '../../../control-plane/config/paths.ts';
 import { AUDIT_GENESIS, type AuditRow, auditText } from '../../../protocol/audit.ts';
 import { Failure } from '../../../protocol/failure.ts';
-import { type SigningKey, sha256Text, signingKeyFromSeed } from '../../../protocol/keys.ts';
+import { fromBase64url, type SigningKey, sha256Text, signingKeyFromSeed } from '../../../protocol/keys.ts';
 import type { Receipt } from '../../../protocol/receipt.ts';
 import { payloadOf, signToken } from '../../../protocol/token.ts';
-import { type Built, Desk, hashOf, kernel, signedReceipt } from '../signer/desk.ts';
+import { AGENT, type Built, Desk, hashOf, kernel, signedReceipt } from '../signer/desk.ts';
 
 let desk: Desk;
 let rows: readonly AuditRow[];
@@ -28,6 +28,8 @@ beforeAll(async () => {
   const second = await desk.build('bob');
   await desk.prove(second, { method: 'passkey', response: passkey.assert(second.intent_hash) as never }, 'bob');
   await carriedOut(second);
+  const release = await desk.ask('release.build', { project: 'default', agent: AGENT, operator: 'ada' });
+  await desk.prove(release, await prove(release.intent_hash));
   await desk.admin('policy.set', { second_person: true });
   const third = await desk.build();
   await desk.prove(third, await prove(third.intent_hash));
@@ -81,9 +83,9 @@ const without = (row: AuditRow) => rows.toSpliced(row.n - 1, 1);
 
 test('the audit as it was written holds', async () => {
   const { counts, proofs, open } = await verify(rows);
-  expect(counts).toEqual({ machines: 1, intents: 3, commands: 3, receipts: 4, gaps: 0, forks: 0 });
+  expect(counts).toEqual({ machines: 1, intents: 4, commands: 3, receipts: 4, gaps: 0, forks: 0 });
   // A cancelled command whose machine said nothing is open.
-  expect([proofs, open.count]).toEqual([{ checked: 4, unchecked: 0 }, 1]);
+  expect([proofs, open.count]).toEqual([{ checked: 5, unchecked: 0 }, 1]);
 });
 
 describe('a command', () => {
@@ -134,6 +136,23 @@ describe('a command', () => {
     expect(await complaint(without(nth('intent.seconded')))).toEqual([nth('command.signed', 2).n - 1, 'not_proven']);
   });
 
+  test('to cancel that is none, or is called a reset, is named', async () => {
+    const row = nth('cancel.signed');
+    const payload = payloadOf(String(dataOf(row)['token'])) as { authz: Data };
+    const token = await signToken(
+      'lk-command+jws',
+      { ...payload, authz: { ...payload.authz, method: 'totp' } },
+      commandKey,
+    );
+    expect(await complaint(changed(row, { token, cmd_sha256: await hashOf(token) }))).toEqual([row.n, 'authz']);
+    expect(await complaint(changed(row, { hash: stranger.kid }, { kind: 'command.signed' }))).toEqual([
+      row.n,
+      'intent',
+    ]);
+    const reset = dataOf(nth('command.signed', 2));
+    expect(await complaint(changed(row, reset, { operator: 'ada' }))).toEqual([row.n, 'authz']);
+  });
+
   test('with a nonce that was used is named, and so is a cancel of none', async () => {
     const row = nth('command.signed');
     expect(await complaint(rows.toSpliced(row.n, 0, row))).toEqual([row.n + 1, 'nonce']);
@@ -147,6 +166,31 @@ describe('an intent', () => {
     expect(await complaint(changed(row, { intent: dataOf(other)['intent'] }))).toEqual([row.n, 'intent']);
     const { intent, hash } = dataOf(other);
     expect(await complaint(changed(row, { intent, hash }))).toEqual([row.n, 'intent']);
+  });
+
+  test.each([
+    ['hash', async () => ({ hash: stranger.kid }), {}],
+    ['machine', async () => ({ agent: `agt_${'0'.repeat(26)}` }), {}],
+    ['operation', async () => ({}), { op: `op_${'0'.repeat(26)}` }],
+    ['operator', async () => ({}), { operator: 'mallory' }],
+  ])('to reset or to release with another %s than its bytes say is named', async (_, change, more) => {
+    for (const kind of ['intent.built', 'release.built']) {
+      const row = nth(kind);
+      expect(await complaint(changed(row, await change(), more))).toEqual([row.n, 'intent']);
+    }
+  });
+
+  test('that was never written down, and proven, is named', async () => {
+    expect(await complaint(without(nth('intent.built')))).toEqual([nth('intent.proven').n - 1, 'intent']);
+  });
+
+  test('to do something else, or made anew after it was proven, is named', async () => {
+    const row = nth('intent.built', 2);
+    const { intent } = payloadOf(String(dataOf(nth('cancel.signed'))['token'])) as { intent: string };
+    const cancel = { intent, hash: await sha256Text(fromBase64url(intent)) };
+    expect(await complaint(changed(row, cancel))).toEqual([row.n, 'intent']);
+    const { n } = nth('intent.proven');
+    expect(await complaint(rows.toSpliced(n, 0, nth('intent.built')))).toEqual([n + 1, 'intent']);
   });
 
   test.each([
@@ -215,6 +259,24 @@ describe('a receipt', () => {
     ]);
     const { n } = nth('receipt.recorded', 1);
     expect(await complaint(await forged({ prev: stranger.kid }, desk.ek))).toEqual([n, 'receipt_chain']);
+  });
+
+  test('about another command, or in another machine’s name, is named', async () => {
+    const { n } = nth('receipt.recorded', 1);
+    expect(await complaint(await forged({ cmd_sha256: stranger.kid }, desk.ek))).toEqual([n, 'not_commanded']);
+    expect(await complaint(await forged({ agent: `agt_${'0'.repeat(26)}` }, desk.ek))).toEqual([n, 'receipt']);
+  });
+
+  test('after a gap is told as that, with what was there before it, or is named', async () => {
+    const [first, second] = [nth('receipt.recorded'), nth('receipt.recorded', 1)];
+    const told = (kind: string, after: number) => changed(second, { after }, { kind }).toSpliced(first.n - 1, 1);
+    expect(await verify(told('receipt.gap', 0))).toMatchObject({
+      counts: { gaps: 1, receipts: 3 },
+      gaps: [{ row: second.n - 1, op: second.op, after: 0, n: 2 }],
+      open: { count: 2 },
+    });
+    expect(await complaint(told('receipt.gap', 1))).toEqual([second.n - 1, 'receipt_chain']);
+    expect(await complaint(told('receipt.fork', 0))).toEqual([second.n - 1, 'receipt_chain']);
   });
 
   test('called a gap or a fork that is none is named', async () => {

@@ -183,6 +183,7 @@ export function operationOf(
     grace_s: reboot?.grace_s ?? 0,
     grace_until: null,
     receipts: [],
+    gap: null,
     state_since: now,
     state_ms: 0,
     times: [],

@@ -57,9 +57,10 @@ describe('receipts', () => {
     agent.sendReceipt(third);
     await world.eventually(async () => ((await alarms()).length > 0 ? true : null), 'the gap to be reported');
     expect(await alarms()).toEqual(['gap']);
-    expect(await world.operation(op)).toMatchObject({ state: 'ACCEPTED' });
+    expect(await world.operation(op)).toMatchObject({ state: 'ACCEPTED', gap: { after: 1, n: 3 } });
     for (const receipt of [first, second, third]) agent.sendReceipt(receipt);
-    expect((await world.until(op, 'REBOOTING')).receipts.map(({ n }) => n)).toEqual([1, 2, 3]);
+    const { receipts, gap } = await world.until(op, 'REBOOTING');
+    expect([receipts.map(({ n }) => n), gap]).toEqual([[1, 2, 3], null]);
   });
 
   test('that replace a stored one are a fork: nothing is taken', async () => {
