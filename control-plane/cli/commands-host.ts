@@ -1,17 +1,19 @@
 // `latchkey token`, `operator` and `trust`: what is needed around resets. `operator` works on the control plane's own host,
 // because factors are registered with the signer and never over the network.
 
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { pathsIn } from '../config/paths.ts';
 import { adminClient } from '../signer/client.ts';
 import { type CommonOptions, onHost, onServer, withConnection, withJson } from './action.ts';
+import type { Api } from './client/api.ts';
 import { seconds } from './commands-reset.ts';
 import { dataFolder } from './connection.ts';
 import { addOperator, exportOperators, type OperatorOptions, recoverOperator } from './operator.ts';
 import { registerPolicy } from './operator-policy.ts';
 import { UsageError } from './prompts.ts';
+import { type Delivery, deliveries, instructions, materialOf, writeMaterial } from './token-delivery.ts';
 import { exportTrust, type TrustOptions } from './trust.ts';
-import { fields, table, writeJson, writeLine } from './view/text.ts';
+import { fields, table, writeJson, writeLine, writeNote } from './view/text.ts';
 
 export function registerHostCommands(program: Command): void {
   registerToken(program.command('token').description('join tokens, with which machines enrol'));
@@ -25,7 +27,8 @@ export function registerHostCommands(program: Command): void {
   onServer<TrustOptions>(command, ({ api }, options) => exportTrust(api, options));
 }
 
-type CreateOptions = CommonOptions & Readonly<{ name?: string; ttl?: number; uses?: number; instance?: string }>;
+type CreateOptions = CommonOptions &
+  Readonly<{ name?: string; ttl?: number; uses?: number; instance?: string; as?: Delivery; output?: string }>;
 
 function registerToken(token: Command): void {
   const create = withConnection(token.command('create'))
@@ -33,23 +36,10 @@ function registerToken(token: Command): void {
     .option('--name <name>', 'name of the machine; its host name without it')
     .option('--uses <count>', 'how many machines it may make: a group that grows by itself', seconds(1, 10_000))
     .option('--ttl <seconds>', 'time to live: an hour at most, or 30 days with --uses', seconds(1, 2_592_000))
-    .option('--instance <uuid>', 'SMBIOS system UUID of the only machine that may use it');
-  onServer<CreateOptions>(create, async ({ api }, { json, name, ttl, uses, instance }) => {
-    const body = {
-      ...(name === undefined ? {} : { name }),
-      ...(ttl === undefined ? {} : { ttl_s: ttl }),
-      ...(uses === undefined ? {} : { uses }),
-      ...(instance === undefined ? {} : { instance }),
-    };
-    const created = await api.createJoinToken(body);
-    if (json) writeJson(created);
-    else {
-      writeLine(created.token);
-      const machines = uses === undefined || uses === 1 ? 'one machine' : `${uses} machines`;
-      writeLine(`Shown this once. It works for ${machines} until ${created.expires_at} (${created.id}).`);
-      writeLine('Put it into /etc/latchkey-agent/join-token of the machine.');
-    }
-  });
+    .option('--instance <uuid>', 'SMBIOS system UUID of the only machine that may use it')
+    .addOption(new Option('--as <delivery>', 'in the form in which the machine gets it').choices(deliveries))
+    .option('-o, --output <path>', 'the file, or with --as nocloud the folder, to write it to; it is then not shown');
+  onServer<CreateOptions>(create, ({ api }, options) => createToken(api, options));
 
   const list = withConnection(token.command('list')).description('tokens and what became of them');
   onServer<CommonOptions>(list, async ({ api }, { json }) => {
@@ -75,6 +65,35 @@ function registerToken(token: Command): void {
     if (json) writeJson({ event: 'revoked', id });
     else writeLine(`Revoked ${id}.`);
   });
+}
+
+async function createToken(api: Api, options: CreateOptions): Promise<void> {
+  const { json, name, ttl, uses, instance, output, as } = options;
+  const body = {
+    ...(name === undefined ? {} : { name }),
+    ...(ttl === undefined ? {} : { ttl_s: ttl }),
+    ...(uses === undefined ? {} : { uses }),
+    ...(instance === undefined ? {} : { instance }),
+  };
+  const { token, ...created } = await api.createJoinToken(body);
+  const material = materialOf(as ?? 'file', { id: created.id, token });
+  if (output === undefined) {
+    if (json) writeJson({ ...created, token, ...(as === undefined ? {} : { material }) });
+    else writeLine(material[0]?.text.trimEnd());
+  } else {
+    const files = await writeMaterial(material, output).catch(async (error: unknown) => {
+      // Nobody has it, and nobody shall.
+      await api.revokeJoinToken(created.id);
+      throw error;
+    });
+    if (json) writeJson({ ...created, files });
+    else writeLine(`Wrote ${files.join(', ')}.`);
+  }
+  if (json) return;
+  const machines = uses === undefined || uses === 1 ? 'one machine' : `${uses} machines`;
+  const seen = output === undefined ? 'Shown this once. ' : '';
+  writeNote(`${seen}It works for ${machines} until ${created.expires_at} (${created.id}).`);
+  for (const line of instructions(as ?? 'file', output)) writeNote(line);
 }
 
 function registerOperator(operator: Command): void {

@@ -176,6 +176,24 @@ test('a revoked join token enrols nobody', async () => {
   await expect(enrolAgent(address, String(json[0]?.['token']))).rejects.toThrow('JOIN_TOKEN_INVALID');
 });
 
+test('a join token that is written into a file is shown nowhere else, and one that cannot be written is none', async () => {
+  const place = await installation();
+  const path = join(place.folder, 'oem-string');
+  const made = await place.run(['token', 'create', '--as', 'smbios', '-o', path]);
+  const token = /lkj_[A-Za-z0-9_-]{43}$/.exec(readFileSync(path, 'utf8'))?.[0] ?? 'none';
+  expect([made.code, made.stdout]).toEqual([0, `Wrote ${path}.\n`]);
+  expect(made.stderr).toContain(`-smbios type=11,path=${path}`);
+  expect(made.stderr).not.toContain(token);
+  const url = JSON.parse(readFileSync(join(place.folder, 'data', 'address'), 'utf8')) as { url: string };
+  await enrolAgent(`ws://127.0.0.1:${new URL(url.url).port}/agent/v1`, token);
+
+  const failed = await place.run(['token', 'create', '--as', 'nocloud', '-o', join(path, 'seed'), '--json']);
+  expect([failed.code, failed.json.at(-1)?.['code']]).toEqual([1, 'PATH_UNWRITABLE']);
+  const { json } = await place.run(['token', 'list', '--json']);
+  expect(json.map(({ state }) => state).toSorted()).toEqual(['revoked', 'used']);
+  expect((await place.run(['token', 'create', '--as', 'cmdline'])).code).toBe(2);
+});
+
 test('the exported trust file is one that an agent accepts', async () => {
   const place = await installation();
   const path = join(place.folder, 'trust.json');
