@@ -28,7 +28,7 @@ describe('enrolment', () => {
     expect(await world.vmOf(agent)).toMatchObject({ name: 'web', flags: [] });
   });
 
-  test('with a token that was used before is refused, with an alarm, and makes no machine', async () => {
+  test('71 with a token that was used before is refused, with an alarm, and makes no machine', async () => {
     const { token } = await world.joinToken();
     const first = await fresh();
     expect(await first.enrol(token)).toBeNull();
@@ -57,7 +57,7 @@ describe('enrolment', () => {
     expect(await (await fresh()).enrol(other.token)).toBeNull();
   });
 
-  test('with an expired or revoked token is refused with the same word', async () => {
+  test('72 with an expired or revoked token is refused with the same word', async () => {
     const expired = await world.joinToken({ ttl_s: 1 });
     const revoked = await world.joinToken();
     await world.ask('DELETE', `/v1/join-tokens/${revoked.id}`);
@@ -68,7 +68,7 @@ describe('enrolment', () => {
     expect(await alarms()).toEqual(['JOIN_TOKEN_EXPIRED', 'JOIN_TOKEN_INVALID']);
   });
 
-  test('of two at the same moment with one token exactly one wins', async () => {
+  test('73 of two at the same moment with one token exactly one wins', async () => {
     const { token } = await world.joinToken();
     const agents = await Promise.all(Array.from({ length: 8 }, fresh));
     const answers = await Promise.all(agents.map((agent) => agent.enrol(token)));
