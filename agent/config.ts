@@ -12,6 +12,8 @@ export const paths = {
   trust: '/etc/latchkey-agent/trust.json',
   config: '/etc/latchkey-agent/agent.json',
   joinToken: '/etc/latchkey-agent/join-token',
+  /** Copied from a config drive by latchkey-seed.service. */
+  driveToken: '/run/latchkey-seed/join-token',
   /** A random value written at enrolment: the machine's own root has it, another one has not. */
   marker: '/etc/latchkey-agent/root-marker',
   /** Root's, so that the link's user cannot put another folder in the executor's place. */

@@ -84,9 +84,6 @@ try {
     process.exit(2);
   }
   if (!(error instanceof Failure)) throw error;
-  const details = Object.entries(error.details)
-    .map(([name, value]) => `${name}=${value}`)
-    .join(' ');
-  console.error(`latchkey-agent: ${error.code} ${error.message}${details ? ` (${details})` : ''} ${error.hint}`);
+  console.error(`latchkey-agent: ${error.line}`);
   process.exit(1);
 }

@@ -338,6 +338,10 @@ const table = {
     'The audit is not that of the root that was given.',
     'Compare with the trust file in an image, or with `latchkey keys show` of the installation.',
   ),
+  JOIN_TOKEN_EXPOSED: notice(
+    'A join token stands where others in this machine can read it.',
+    'Revoke it unless it was used up; give machines theirs as a credential, on a config drive, or in a file of mode 0600.',
+  ),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

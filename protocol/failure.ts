@@ -21,6 +21,12 @@ export class Failure extends Error {
   get hint(): string {
     return codes[this.code].hint;
   }
+
+  /** For whoever reads a program's standard error. */
+  get line(): string {
+    const details = Object.entries(this.details).map(([name, value]) => `${name}=${value}`);
+    return `${this.code} ${this.message}${details.length > 0 ? ` (${details.join(' ')})` : ''} ${this.hint}`;
+  }
 }
 
 /** The failure's code, or `undefined` for any other error (a defect, which must stop the process). */

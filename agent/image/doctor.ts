@@ -27,6 +27,8 @@ export type Patient = Readonly<{
   linkRuns: boolean;
   /** Server time as far as it is known here. */
   nowS: number | null;
+  /** Where a join token can be read by others. */
+  exposed: readonly string[];
   lookout: Lookout;
   executorSocket: string;
   random: Random;
@@ -41,6 +43,7 @@ export async function examineHere(patient: Patient): Promise<Check[]> {
   ]);
   const checks = [
     ...(await identityOf(patient)),
+    ...patient.exposed.map((reason) => row('identity', 'warning', { code: 'JOIN_TOKEN_EXPOSED', reason })),
     judge('configuration', config),
     ...common,
     ...executor,

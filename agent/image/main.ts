@@ -16,6 +16,7 @@ import { demandMadeHere, type EnrolledIdentity, readIdentity, readKeys } from '.
 import { machineOf } from '../executor/main.ts';
 import type { Lookout } from '../executor/preflight.ts';
 import { ledgerOf } from '../executor/recorder.ts';
+import { exposedTokens, tokenPlaces } from '../link/join-token.ts';
 import { enrolmentNote, type LinkNote, linkNote, readNote } from '../notes.ts';
 import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
@@ -31,12 +32,13 @@ const NO_CONFIG: AgentConfig = { administrator: null, vncServer: null, rootfs: [
 export async function runDoctor({ json }: { json: boolean }): Promise<void> {
   demandRoot();
   demandGuestForSources();
-  const [config, trust, keys, identity, note] = await Promise.all([
+  const [config, trust, keys, identity, note, exposed] = await Promise.all([
     tryTo(() => readConfig()),
     tryTo(() => readTrust()),
     tryTo(() => readKeys(paths.executor)),
     tryTo(readOwnIdentity),
     readNote(paths.linkNote, linkNote),
+    exposedTokens(tokenPlaces(paths, undefined)),
   ]);
   const settings = 'value' in config ? config.value : NO_CONFIG;
   const addresses = await tryTo(() => {
@@ -54,6 +56,7 @@ export async function runDoctor({ json }: { json: boolean }): Promise<void> {
     note,
     linkRuns: isAlive(note),
     nowS: await serverNow(note),
+    exposed,
     lookout: lookoutOf({ settings, macKey, marker, shelf: shelfOf(trust) }),
     executorSocket: paths.socket,
     random: randomKernel(),

@@ -1,7 +1,6 @@
 // Getting an identity: makes this machine's keys, shows the join token once, and keeps what the control plane answered.
 // Runs as root before the link's first start; a try that was cut off is taken up again with the same keys.
 
-import { readFile, rm } from 'node:fs/promises';
 import { isCode } from '../../protocol/codes.ts';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { type SigningKey, toBase64url } from '../../protocol/keys.ts';
@@ -13,8 +12,6 @@ import type { Random } from '../ports/random.ts';
 import type { RootShelf } from '../root-shelf.ts';
 import { expectChallenge, learnRoots } from './handshake.ts';
 import { type Address, ControlPlaneSocket } from './socket.ts';
-
-const JOIN_TOKEN = /^lkj_[A-Za-z0-9_-]{43}$/;
 
 export type Enrolment = Readonly<{
   ik: SigningKey;
@@ -83,20 +80,4 @@ async function request(
     facts,
   };
   return signToken('lk-enrol+jws', payload, ik);
-}
-
-export async function readJoinToken(path: string): Promise<string> {
-  let text: string;
-  try {
-    text = (await readFile(path, 'utf8')).trim();
-  } catch (cause) {
-    const { code: reason = 'unreadable' } = cause as NodeJS.ErrnoException;
-    throw new Failure('JOIN_TOKEN_INVALID', { path, reason }, cause);
-  }
-  if (!JOIN_TOKEN.test(text)) throw new Failure('JOIN_TOKEN_INVALID', { path, reason: 'form' });
-  return text;
-}
-
-export async function dropJoinToken(path: string): Promise<void> {
-  await rm(path, { force: true });
 }

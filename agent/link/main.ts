@@ -1,13 +1,13 @@
 // Composition root of the unprivileged, resident process, and of enrolment, which makes that process's identity.
 
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { chmod, chown, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Logger, pino } from 'pino';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { toBase64url } from '../../protocol/keys.ts';
+import type { RootPayload } from '../../protocol/root.ts';
 import { parseSchema } from '../../protocol/schema.ts';
 import { type Facts, facts as factsSchema } from '../../protocol/session.ts';
 import { procAt } from '../adapters/proc.ts';
@@ -29,7 +29,7 @@ import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
 import { AGENT_VERSION } from '../version.ts';
 import { reconnectDelayMs } from './backoff.ts';
-import { dropJoinToken, enrol, readJoinToken } from './enrol.ts';
+import { enrol } from './enrol.ts';
 import {
   type LinkIdentity,
   makeLinkKey,
@@ -38,7 +38,17 @@ import {
   writeLinkIdentity,
   writeProgress,
 } from './identity.ts';
+import {
+  dropJoinToken,
+  exposedTokens,
+  hasJoinToken,
+  type JoinToken,
+  readJoinToken,
+  tokenPlaces,
+} from './join-token.ts';
 import { Link } from './link.ts';
+import { bringBack, setAside } from './other-machine.ts';
+import type { Address } from './socket.ts';
 import { StatusNote } from './status-note.ts';
 
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
@@ -161,9 +171,23 @@ async function enrolOnce({ retry, entry }: EnrolOptions): Promise<string> {
   }
   const [config, { trust, root }] = await Promise.all([readConfig(), readTrust()]);
   const addresses = controlPlaneUrls(trust, config).map((url) => ({ url, caPem: trust.ca_pem }));
-  const joinToken = await readJoinToken(paths.joinToken);
+  const joinToken = await readJoinToken(tokens());
+  await warnOfExposure();
   // Only now that there is a token: without one, putting the machine's ids right brings its identity back.
-  if (known) await setAside();
+  if (known) await setAside(paths);
+  try {
+    return await enrolAnew({ retry, entry, addresses, root, joinToken });
+  } catch (error) {
+    // The token was of no use: as if there had been none.
+    if (known && codeOf(error)?.startsWith('JOIN_TOKEN_')) await bringBack(paths, known);
+    throw error;
+  }
+}
+
+type Fresh = EnrolOptions & Readonly<{ addresses: readonly Address[]; root: RootPayload; joinToken: JoinToken }>;
+
+/** With keys of this machine's own; those of a try that was cut off are taken up again. */
+async function enrolAnew({ retry, entry, addresses, root, joinToken }: Fresh): Promise<string> {
   const random = randomKernel();
   await makeState();
   const { ek, macKey } = await makeKeys(paths.executor, random);
@@ -174,14 +198,29 @@ async function enrolOnce({ retry, entry }: EnrolOptions): Promise<string> {
   const roots = new RootShelf(paths.executorRoots, root);
   const machine = await readMachine();
   const [machineSha256, instanceSha256] = [await hashMachine(machine), await hashInstance(machine)];
-  const ask = () => enrol({ ik, ek, roots, addresses, joinToken, machineSha256, instanceSha256, facts, random });
+  const request = { ik, ek, roots, addresses, joinToken: joinToken.text, machineSha256, instanceSha256, facts, random };
+  const ask = () => enrol(request);
   const answer = retry ? await askUntilAnswered(ask, makeLog('latchkey-enrol')) : await ask();
   // The executor's identity is the one that counts: it is written first, and a start without the link's finishes here.
   const { agent, project } = answer;
   const identity = { v: 1, agent, project, marker, machine: fingerprintOf(macKey, machine) } as const;
   await writeIdentity(paths.executor, identity);
   await finishEnrolment(identity);
+  if (joinToken.source === 'credential') say(KEPT);
   return identity.agent;
+}
+
+const say = (line: string) => console.error(`latchkey-agent: ${line}`);
+
+const KEPT =
+  'the join token is a credential in this machine’s settings, and cannot be deleted from here. Used up it is ' +
+  'worthless; one of a group works for others as well: take it away.';
+
+const tokens = () => tokenPlaces(paths, process.env['CREDENTIALS_DIRECTORY']);
+
+/** A file that others can read is used all the same: nothing but its use makes it worthless to them. */
+async function warnOfExposure(): Promise<void> {
+  for (const reason of await exposedTokens(tokens())) say(new Failure('JOIN_TOKEN_EXPOSED', { reason }).line);
 }
 
 /** Whether the identity was made in this machine; in another one and without a token to get a new one, `CLONE_SUSPECTED`. */
@@ -191,29 +230,14 @@ async function isOwn(known: EnrolledIdentity): Promise<boolean> {
     await demandMadeHere(known, macKey);
     return true;
   } catch (error) {
-    if (!existsSync(paths.joinToken)) throw error;
+    if (!(await hasJoinToken(tokens()))) throw error;
     return false;
   }
 }
 
-/**
- * What another machine's disk brought along: its keys, journal and roots are kept out of the way and used by nobody, in case it
- * was this machine after all, with other ids.
- */
-async function setAside(): Promise<void> {
-  for (const folder of [paths.executor, paths.link]) {
-    const aside = `${folder}.other-machine`;
-    await rm(aside, { recursive: true, force: true });
-    await rename(folder, aside).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw error;
-    });
-  }
-  await rm(paths.marker, { force: true });
-}
-
 async function finishEnrolment({ agent, project }: { agent: string; project: string }): Promise<void> {
   await writeLinkIdentity(paths.link, { agent, project }, await linkOwner());
-  await dropJoinToken(paths.joinToken);
+  await dropJoinToken(tokens());
 }
 
 async function askUntilAnswered<T>(ask: () => Promise<T>, log: Logger): Promise<T> {

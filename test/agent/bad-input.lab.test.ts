@@ -75,6 +75,7 @@ describe('latchkey-agent enrol', () => {
     ['missing', null],
     ['malformed', 'token'],
     ['of another kind', `lk_${'A'.repeat(43)}`],
+    ['76 accompanied by an address of a control plane', `${token()}\nws://localhost:7443/agent/v1\n`],
   ])('refuses a join token that is %s', (_, content) =>
     expectOneLine('JOIN_TOKEN_INVALID', ['enrol'], { 'join-token': content }),
   );

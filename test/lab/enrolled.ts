@@ -16,18 +16,23 @@ export type Attachment = Readonly<{
 /** agent.json of lab guests: their root is an overlay, and their connection does not leave the machine. */
 export const LAB_AGENT_CONFIG = { v: 1, rootfs: ['overlay'], plain_ws_loopback: true } as const;
 
-export type AttachedOptions = GuestOptions & { agentConfig?: Readonly<Record<string, unknown>> };
+export type AttachedOptions = GuestOptions & {
+  agentConfig?: Readonly<Record<string, unknown>>;
+  /** How the machine gets its join token; as a file by default. A credential needs systemd. */
+  delivery?: 'file' | 'credential';
+};
 
 /** Makes a guest with everything in place for its first boot; `boot` is the caller's. */
 export async function createAttachedGuest(
   { port, trust, joinToken }: Attachment,
   options: AttachedOptions,
 ): Promise<Guest> {
-  const { agentConfig = LAB_AGENT_CONFIG, ...guestOptions } = options;
+  const { agentConfig = LAB_AGENT_CONFIG, delivery = 'file', ...guestOptions } = options;
   const guest = createGuest(guestOptions);
   await guest.writeFile('/etc/latchkey-agent/trust.json', JSON.stringify(trust));
   await guest.writeFile('/etc/latchkey-agent/agent.json', JSON.stringify(agentConfig));
-  await guest.writeFile('/etc/latchkey-agent/join-token', `${joinToken}\n`, 0o600);
+  if (delivery === 'credential') await guest.giveCredential('latchkey.join-token', joinToken);
+  else await guest.writeFile('/etc/latchkey-agent/join-token', `${joinToken}\n`, 0o600);
   guest.connectTo(port);
   return guest;
 }

@@ -3,7 +3,7 @@
 // against a hostile root. A guest never outlives the process that made it; its folder does, until `destroy`.
 import type { ChildProcess } from 'node:child_process';
 import { realpathSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { type Account, type AccountOptions, buildAccounts } from './accounts.ts';
@@ -129,6 +129,13 @@ export class Guest extends Power {
     const { code, stdout, stderr } = await this.exec(['base64', '--', path]);
     if (code !== 0) throw new Error(stderr.trim());
     return Buffer.from(stdout, 'base64');
+  }
+
+  /** What whoever runs the machine hands its systemd at each boot from the next on, as a credential. */
+  async giveCredential(name: string, content: string): Promise<void> {
+    const place = join(this.folder, 'boot/credentials');
+    await mkdir(place, { recursive: true, mode: 0o700 });
+    await writeFile(join(place, name), content, { mode: 0o400 });
   }
 
   /** Where the guest's port 7443 leads. */

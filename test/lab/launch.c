@@ -45,16 +45,20 @@ struct machine {
   char cgroup[64], terminal[64];
 };
 
-/* What systemd must know of its place: it leaves the machine's devices, swap and kernel settings alone. */
+/* What systemd must know of its place: it leaves the machine's devices, swap and kernel settings alone. Credentials are
+ * those of a container's manager (systemd.io/CONTAINER_INTERFACE); there the folder may be missing. */
 #define CONTAINER "container=latchkey-lab"
+#define CREDENTIALS "CREDENTIALS_DIRECTORY=/run/lab/boot/credentials"
 
 static void start_init(const struct machine *machine) {
-  char byte, *environment[] = {machine->systemd ? CONTAINER : NULL, NULL};
+  char byte, *environment[] = {machine->systemd ? CONTAINER : NULL, CREDENTIALS, NULL};
   die_with_parent();
   if (read(machine->gate, &byte, 1) != 1) _exit(125); /* the parent died before the signal was armed */
   raise_loopback();
   if (machine->systemd) enter_cgroup(machine->cgroups, machine->cgroup);
   build_root(machine->folder, machine->plan, machine->terminal);
+  /* As a container's manager does: what systemd mounts for a unit in a namespace of its own must get to the unit. */
+  if (machine->systemd && mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL)) fail("shared mounts");
   drop_machine_capabilities();
   setsid();
   int null = open("/dev/null", O_RDWR);

@@ -13,6 +13,8 @@ const PRODUCT_UNITS = [
   'latchkey-enrol.service',
   'latchkey-executor.socket',
   'latchkey-executor@.service',
+  'latchkey-seed.path',
+  'latchkey-seed.service',
 ];
 
 /** What says nothing about the product and costs time, or is for devices that the guest has not. */
@@ -105,6 +107,7 @@ function writeUnits({ folder, product, vncPasswordFile }: SystemdDiskOptions): v
   put(join(units, 'latchkey-.service.d/lab.conf'), OWN_BOOT);
   if (product) {
     enable(units, 'latchkey-executor.socket', 'sockets.target');
+    enable(units, 'latchkey-seed.path', 'paths.target');
     for (const name of ['latchkey-enrol.service', 'latchkey-agent.service']) enable(units, name, 'multi-user.target');
   }
   if (vncPasswordFile) enable(units, 'tigervncserver@:1.service', 'multi-user.target');

@@ -6,6 +6,7 @@ const HANDSHAKE = 'agent/link/handshake.ts';
 const LINK = 'agent/link/link.ts';
 const DESK = 'agent/link/executor-desk.ts';
 const ENROL = 'agent/link/enrol.ts';
+const JOIN_TOKEN = 'agent/link/join-token.ts';
 const SOCKET = 'agent/link/socket.ts';
 
 export const linkSteps: readonly Mutation[] = [
@@ -72,8 +73,13 @@ export const linkSteps: readonly Mutation[] = [
   ),
   drop(
     'enrolment: the form of a join token',
-    ENROL,
-    "if (!JOIN_TOKEN.test(text)) throw new Failure('JOIN_TOKEN_INVALID', { path, reason: 'form' });",
+    JOIN_TOKEN,
+    "if (!TOKEN.test(text)) throw invalid(source, ADDRESS.test(text) ? 'names_address' : 'form');",
+  ),
+  drop(
+    'enrolment: no join token from the kernel’s command line',
+    JOIN_TOKEN,
+    'await demandNotOnCommandLine(text, source, places);',
   ),
   // Commands and acknowledgements.
   change(

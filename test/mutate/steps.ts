@@ -57,6 +57,7 @@ export const testsOf: Readonly<Record<string, readonly string[]>> = {
   'agent/executor/effects.ts': executor('trouble', 'trouble-reboot', 'account-words', 'reset'),
   'agent/link/handshake.ts': greetings,
   'agent/link/enrol.ts': link('enrol'),
+  'agent/link/join-token.ts': ['test/agent/link/join-token.test.ts'],
   'agent/link/socket.ts': transport,
   'agent/link/link.ts': link('link'),
   'agent/link/executor-desk.ts': link('link'),

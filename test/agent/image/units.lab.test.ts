@@ -27,7 +27,9 @@ describe('the units', () => {
   test('are understood to the last word', async (context) => {
     const guest = await shared(context);
     // What the tool says of the links that lead to them is not about them.
-    expect(await output(guest, `systemd-analyze verify --man=no ${UNITS}/*.service ${UNITS}/*.socket`)).toBe('');
+    expect(
+      await output(guest, `systemd-analyze verify --man=no ${UNITS}/*.service ${UNITS}/*.socket ${UNITS}/*.path`),
+    ).toBe('');
   });
 
   test('leave an intruder little: at most 2.0 to the link, 2.8 to the executor', async (context) => {
@@ -36,6 +38,7 @@ describe('the units', () => {
       'latchkey-agent.service': 20,
       'latchkey-executor@.service': 28,
       'latchkey-enrol.service': 28,
+      'latchkey-seed.service': 20,
     };
     for (const [unit, limit] of Object.entries(limits)) {
       const found = await exposure(guest, unit);

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Enrolment, enrol, readJoinToken } from '../../../agent/link/enrol.ts';
+import { type Enrolment, enrol } from '../../../agent/link/enrol.ts';
 import { readLinkIdentity, readProgress, writeProgress } from '../../../agent/link/identity.ts';
 import { RootShelf } from '../../../agent/root-shelf.ts';
 import type { SigningKey } from '../../../protocol/keys.ts';
@@ -105,27 +105,6 @@ describe('enrolment', () => {
     visitor.send({ t: 'error', code: 'RATE_LIMITED' });
     expect(await went).toBe('SERVER_UNREACHABLE');
     expect(visitor.frames).toEqual([]);
-  });
-});
-
-describe('the join token', () => {
-  const read = async (content: string) => {
-    const path = join(folder, 'join-token');
-    await writeFile(path, content);
-    return readJoinToken(path);
-  };
-  test('is read with the newline that an editor leaves', async () => {
-    const token = `lkj_${bytes32Text(0x70)}`;
-    expect(await read(`${token}\n`)).toBe(token);
-  });
-  test.each(['', 'lkj_', 'lkj_short', `LKJ_${bytes32Text(1)}`, `lkj_${bytes32Text(1)}x`, `x lkj_${bytes32Text(1)}`])(
-    'is invalid: %j',
-    async (content) => {
-      expect(await codeFrom(() => read(content))).toBe('JOIN_TOKEN_INVALID');
-    },
-  );
-  test('that is missing is JOIN_TOKEN_INVALID', async () => {
-    expect(await codeFrom(() => readJoinToken(join(folder, 'absent')))).toBe('JOIN_TOKEN_INVALID');
   });
 });
 
