@@ -27,6 +27,8 @@ export type Greeting = Readonly<{
   journalHead: string | null;
   agentVersion: string;
   random: Random;
+  /** The machine's own clock: nobody sets it. */
+  monotonicMs(): number;
   /** Makes the counter and the time durable before the server may count them. */
   store(progress: Progress): Promise<void>;
 }>;
@@ -36,7 +38,7 @@ export async function greet(
   socket: ControlPlaneSocket,
   greeting: Greeting,
 ): Promise<Readonly<{ clock: ServerClock; root: RootPayload }>> {
-  const { identity, root, random } = greeting;
+  const { identity, root, random, monotonicMs } = greeting;
   const an = toBase64url(random.bytes(32));
   const sn = await expectChallenge(socket);
   const hello: Hello = {
@@ -54,14 +56,14 @@ export async function greet(
     cb: socket.channelBinding,
     agent_version: greeting.agentVersion,
   };
-  const askedMs = performance.now();
+  const askedMs = monotonicMs();
   socket.send({ t: 'hello', token: await signToken('lk-hello+jws', hello, identity.ik) });
   const { welcome, root: learned } = await expectWelcome(socket, greeting, hello);
-  const heardMs = performance.now();
+  const heardMs = monotonicMs();
   if (heardMs - askedMs > WELCOME_ROUND_TRIP_MS_MAX) throw new Failure('EXPIRED', { reason: 'welcome_round_trip' });
   await greeting.store({ ctr: welcome.ctr, now: welcome.now });
   socket.send({ t: 'hello_ok', ctr: welcome.ctr });
-  const nowS = () => welcome.now + Math.floor((performance.now() - heardMs) / 1000);
+  const nowS = () => welcome.now + Math.floor((monotonicMs() - heardMs) / 1000);
   return { clock: { nowS }, root: learned };
 }
 

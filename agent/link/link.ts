@@ -149,6 +149,7 @@ export class Link {
       journalHead: report?.head ?? null,
       agentVersion,
       random,
+      monotonicMs: () => performance.now(),
       store: (progress) => this.#parts.storeProgress(progress),
     });
   }

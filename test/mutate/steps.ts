@@ -31,7 +31,7 @@ const gateway = (...names: readonly string[]) => inFolder('test/control-plane/ga
 const tokens = protocol('token', 'token-properties', 'canonical', 'vectors');
 const accounts = executor('refusals', 'reset', 'preflight', 'operator-proof', 'trouble-reboot');
 const operatorProofs = executor('operator-proof');
-const greetings = link('handshake', 'roots', 'channel', 'enrol');
+const greetings = link('handshake', 'greeting-properties', 'roots', 'channel', 'enrol');
 const transport = link('handshake', 'tls');
 const hellos = gateway('handshake', 'held', 'channel');
 const inSigner = (...names: readonly string[]) => inFolder('test/control-plane/signer', ...names);

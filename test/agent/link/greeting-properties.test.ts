@@ -6,18 +6,23 @@ import { expect, test } from 'vitest';
 import { greet } from '../../../agent/link/handshake.ts';
 import type { Progress } from '../../../agent/link/identity.ts';
 import type { ControlPlaneSocket } from '../../../agent/link/socket.ts';
+import { WELCOME_ROUND_TRIP_MS_MAX } from '../../../protocol/limits.ts';
 import { parseSchema } from '../../../protocol/schema.ts';
 import { type DownFrame, hello as helloSchema, type UpFrame } from '../../../protocol/session.ts';
 import { payloadOf, signToken } from '../../../protocol/token.ts';
 import { codeFrom } from '../../protocol/refusal.ts';
 import { AGENT, BOOT, bytes32Text, countingBytes, keys, NOW_S, sampleRoot } from '../../protocol/samples.ts';
 
-type Said = Readonly<{ counter: number; seconds: number; anotherHello: boolean }>;
+type Said = Readonly<{ counter: number; seconds: number; anotherHello: boolean; tookMs: number }>;
+
+/** The machine's clock: time passes while a welcome is on its way. */
+let nowMs = 0;
 
 /** One connection: a challenge, and a welcome that differs from what is stored by so much. */
-function connection(stored: Progress, { counter, seconds, anotherHello }: Said) {
+function connection(stored: Progress, { counter, seconds, anotherHello, tookMs }: Said) {
   const sent: UpFrame[] = [];
   const welcome = async (): Promise<DownFrame> => {
+    nowMs += tookMs;
     const hello = sent.find((frame) => frame.t === 'hello');
     const { an } = parseSchema(helloSchema, payloadOf(hello?.token ?? ''));
     const [now, ctr] = [Math.max(0, stored.now + seconds), Math.max(0, stored.ctr + counter)];
@@ -36,7 +41,14 @@ const said: fc.Arbitrary<Said> = fc.record({
   ),
   seconds: fc.integer({ min: -50, max: 100 }),
   anotherHello: fc.constantFrom(true, false, false, false),
+  tookMs: fc.constantFrom(0, 0, 0, WELCOME_ROUND_TRIP_MS_MAX, WELCOME_ROUND_TRIP_MS_MAX + 1),
 });
+
+function faultOf({ counter, seconds, anotherHello, tookMs }: Said): string | undefined {
+  if (anotherHello) return 'NONCE_UNKNOWN';
+  if (counter !== 1 || seconds < 0) return 'STATE_ROLLED_BACK';
+  return tookMs > WELCOME_ROUND_TRIP_MS_MAX ? 'EXPIRED' : undefined;
+}
 
 test('whatever welcomes come, counter and time are stored in order, and a counter is counted only once it is stored', async () => {
   const heights: number[] = [];
@@ -56,13 +68,18 @@ test('whatever welcomes come, counter and time are stored in order, and a counte
             journalHead: null,
             agentVersion: '0.0.0',
             random: { bytes: (count) => countingBytes(3, count) },
+            monotonicMs: () => nowMs,
             store: async (progress) => {
               stored = progress;
             },
+          }).then(({ clock }) => {
+            nowMs += 5_500;
+            expect(clock.nowS()).toBe(stored.now + 5);
           }),
         );
-        const holds = each.counter === 1 && each.seconds >= 0 && !each.anotherHello;
-        expect(code).toBe(holds ? undefined : each.anotherHello ? 'NONCE_UNKNOWN' : 'STATE_ROLLED_BACK');
+        const fault = faultOf(each);
+        const holds = fault === undefined;
+        expect(code).toBe(fault);
         expect(stored.ctr).toBe(before.ctr + (holds ? 1 : 0));
         expect(stored.now).toBeGreaterThanOrEqual(before.now);
         expect(sent.filter(({ t }) => t === 'hello_ok')).toEqual(holds ? [{ t: 'hello_ok', ctr: stored.ctr }] : []);
