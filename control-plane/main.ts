@@ -3,12 +3,16 @@
 // line with its code and no stack. Every other command is in cli/.
 
 import { Command } from 'commander';
+import { Failure } from '../protocol/failure.ts';
+import { serveApart, whyNotApart } from './apart.ts';
 import { registerCommands } from './cli/commands.ts';
 import { asFailure, errorLine } from './cli/view/text.ts';
 import { LISTEN_DEFAULT, readServeOptions, type ServeFlags } from './config/options.ts';
+import { passwdText, readUsers } from './config/users.ts';
 import { serve } from './serve.ts';
 import { runSigner, type SignerSettings } from './signer-process.ts';
 import { VERSION } from './version.ts';
+import { runWeb } from './web-process.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -38,6 +42,8 @@ program
   .option('--smtp-password-file <file>', 'file with the password, mode 0600 (LATCHKEY_SMTP_PASSWORD_FILE)')
   .option('--smtp-ca <file>', 'the authority that issued its certificate, PEM (LATCHKEY_SMTP_CA_FILE)')
   .option('--mail-from <address>', 'sender of these mails (LATCHKEY_MAIL_FROM)')
+  .option('--user <name|uid>', 'as root: who gateway and API are (account latchkey, else a number)')
+  .option('--signer-user <name|uid>', 'as root: who the signer is (account latchkey-signer, else a number)')
   .option('--json', 'print one JSON object a line')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE))
   .action(async (flags: ServeFlags) => {
@@ -47,12 +53,18 @@ program
       ...[import.meta.filename, 'signer', '--data', data],
       ...['--settings', JSON.stringify(settings)],
     ];
-    const serving = await serve(readServeOptions(flags, process.env), signerArgv);
+    const options = readServeOptions(flags, process.env);
+    const users = readUsers(flags, { isRoot: process.getuid?.() === 0, passwd: passwdText() });
+    const why = users && whyNotApart(options, users);
+    const webArgv = [import.meta.filename, 'web'];
+    const serving =
+      users && !why ? await serveApart(options, users, { signerArgv, webArgv }) : await serve(options, signerArgv);
+    if (why) process.stderr.write(`${errorLine(new Failure('SIGNER_NOT_APART', why))}\n`);
     const { url, data } = serving;
     print(
       flags.json ? JSON.stringify({ event: 'listening', url, data }) : `Latchkey listens on ${url} (data in ${data})`,
     );
-    await asked;
+    await Promise.race([asked, serving.ended]);
     await serving.stop();
     if (flags.json) print(JSON.stringify({ event: 'stopped' }));
   });
@@ -64,6 +76,8 @@ program
   .action(({ data, settings }: Readonly<{ data: string; settings: string }>) =>
     runSigner(data, JSON.parse(settings) as Partial<SignerSettings>),
   );
+
+program.command('web', { hidden: true }).action(() => runWeb());
 
 registerCommands(program);
 

@@ -1,166 +1,73 @@
-// Composition root of `latchkey serve`: gateway, API and the signer's child process over one data folder. Nothing is
-// written before the folder is ours, and whatever was opened is closed again when a later step fails.
+// Composition root of `latchkey serve` for one user: gateway, API and the signer's child process over one data folder. Nothing
+// is written before the folder is ours, and whatever was opened is closed again when a later step fails.
 
 import { rmSync } from 'node:fs';
-import { hostname } from 'node:os';
-import type { Server as TlsServer } from 'node:tls';
-import type { FastifyInstance } from 'fastify';
-import { type Logger, pino } from 'pino';
-import { codeOf, Failure } from '../protocol/failure.ts';
-import { sha256Text } from '../protocol/keys.ts';
-import { relayAlarms } from './api/alarms.ts';
-import { recoverApprovals } from './api/approval.ts';
-import type { ApiParts } from './api/parts.ts';
-import { buildServer } from './api/server.ts';
-import { Authority } from './config/authority.ts';
-import { readIfThere, writePrivateFile } from './config/files.ts';
-import { claimFolder, openInstallation } from './config/installation.ts';
-import { lockData } from './config/lock.ts';
-import { logLevel, type ServeOptions, type Tls } from './config/options.ts';
-import { type Paths, pathsIn } from './config/paths.ts';
+import { pino } from 'pino';
+import { writePrivateFile } from './config/files.ts';
+import { claimFolder, moveIn, openInstallation } from './config/installation.ts';
+import { lockData, lockDataWithin } from './config/lock.ts';
+import { logLevel, type ServeOptions } from './config/options.ts';
+import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
-import { namesOf, selfSigned } from './config/self-signed.ts';
-import { AGENT_PATH, openDoor } from './gateway/endpoint.ts';
-import { Gateway } from './gateway/gateway.ts';
 import { SignerChild } from './signer/child.ts';
-import { signerClient } from './signer/client.ts';
 import type { SignerSettings } from './signer-process.ts';
-import { operationsUnderWatch } from './store/operations.ts';
-import { anyOperator, insertOperator } from './store/operators.ts';
-import { Store } from './store/store.ts';
+import { openWeb, type Undo } from './web.ts';
 
-/** Connections that may wait to be accepted: a fleet comes back all at once. */
-const BACKLOG = 4_096;
-const REQUESTS_PER_MINUTE_MAX = 6_000;
-/** Whose key the file `api-key` is. */
-export const FIRST_OPERATOR = 'admin';
+/** `ended`: that it ended by itself, which it should not. */
+export type Serving = Readonly<{ url: string; data: string; stop(): Promise<void>; ended: Promise<void> }>;
+export type SignerArgv = (data: string, settings: SignerSettings) => readonly string[];
 
-type SignerArgv = (data: string, settings: SignerSettings) => readonly string[];
-export type Serving = Readonly<{ url: string; data: string; stop(): Promise<void> }>;
+/** A process of the same folder that was told to end, or whose parent died, ends within this. */
+export const PREDECESSOR_MS_MAX = 10_000;
 
 /** Starts everything; throws the code of the first thing that is wrong. `signerArgv` starts the signer's program. */
 export async function serve(options: ServeOptions, signerArgv: SignerArgv): Promise<Serving> {
-  const undo: (() => Promise<void> | void)[] = [];
+  return serving(options, async (undo) => {
+    // SQLite makes its files with the process's mask.
+    process.umask(0o077);
+    const paths = pathsIn(options.data);
+    const around = { randomBytes: randomKernel(), nowMs: () => Date.now() };
+    const log = pino({ level: logLevel(process.env), base: { part: 'serve' } }, pino.destination(2));
+    claimFolder(paths);
+    const lock = lockData(paths.lock);
+    undo.push(() => lock.release());
+    await openInstallation(paths, around);
+    moveIn(paths);
+    const webLock = await lockDataWithin(paths.webLock, PREDECESSOR_MS_MAX);
+    undo.push(() => webLock.release());
+    const startSigner = async () => {
+      const child = new SignerChild({
+        argv: signerArgv(options.data, settingsOf(options)),
+        logPath: paths.signerLog,
+        log,
+      });
+      undo.push(() => child.stop());
+      await child.start();
+    };
+    const url = await openWeb(options, { around, log, undo, startSigner });
+    writePrivateFile(paths.address, `${JSON.stringify({ url })}\n`);
+    undo.push(() => rmSync(paths.address, { force: true }));
+    return { url, ended: new Promise(() => undefined) };
+  });
+}
+
+export function settingsOf({ publicUrl, mail }: ServeOptions): SignerSettings {
+  return { origin: publicUrl, mail, apart: null };
+}
+
+/** Undoes what was begun, in reverse, at the end and where the work fails half-way. */
+export async function serving(
+  { data }: ServeOptions,
+  work: (undo: Undo) => Promise<Pick<Serving, 'url' | 'ended'>>,
+): Promise<Serving> {
+  const undo: Undo = [];
   const stop = async () => {
     for (const step of undo.splice(0).reverse()) await step();
   };
   try {
-    const url = await assemble(options, signerArgv, undo);
-    return { url, data: options.data, stop };
+    return { ...(await work(undo)), data, stop };
   } catch (error) {
     await stop();
     throw error;
   }
-}
-
-async function assemble(
-  options: ServeOptions,
-  signerArgv: SignerArgv,
-  undo: (() => Promise<void> | void)[],
-): Promise<string> {
-  // SQLite makes its files with the process's mask.
-  process.umask(0o077);
-  const paths = pathsIn(options.data);
-  const [randomBytes, nowMs] = [randomKernel(), () => Date.now()];
-  const log = pino({ level: logLevel(process.env), base: { part: 'serve' } }, pino.destination(2));
-  claimFolder(paths);
-  const lock = lockData(paths.lock);
-  undo.push(() => lock.release());
-  const names = namesOf(options);
-  const renewed = () => selfSigned(paths, names, { randomBytes, nowMs });
-  const tls = options.tlsSelfSigned ? await renewed() : options.tls;
-  const installation = await openInstallation(paths, { randomBytes, nowMs });
-  const authority = await Authority.open(paths, 'session');
-  const store = await Store.open(options.database ?? { file: paths.database });
-  undo.push(() => store.close());
-  await admitFirstOperator(paths, store, nowMs());
-
-  const child = new SignerChild({
-    argv: signerArgv(options.data, { origin: options.publicUrl, mail: options.mail }),
-    logPath: paths.signerLog,
-    log,
-  });
-  undo.push(() => child.stop());
-  await child.start();
-  const signer = signerClient(paths.signerSocket);
-  await recoverApprovals({ store, signer, nowMs, log }, await operationsUnderWatch(store.db));
-
-  const gateway = new Gateway({ store, signer, installation, authority, randomBytes, nowMs, log });
-  const addresses = { agent: '' };
-  const parts: ApiParts = {
-    store,
-    signer,
-    gateway,
-    installation,
-    agentUrl: () => addresses.agent,
-    caPem: tls?.caPem ?? '',
-    randomBytes,
-    nowMs,
-    log,
-    requestsPerMinuteMax: REQUESTS_PER_MINUTE_MAX,
-  };
-  const app = await buildServer(parts, tls);
-  undo.push(() => app.close());
-  if (options.tlsSelfSigned) undo.push(renewDaily(app, renewed, log));
-  const closeDoor = openDoor(app.server, gateway);
-  undo.push(() => gateway.stop());
-  undo.push(closeDoor);
-  await gateway.start();
-  undo.push(relayAlarms({ store, signer, log }));
-  const port = await listen(app, options);
-  const { url, agentUrl } = addressesOf({ ...options, tls }, port);
-  addresses.agent = agentUrl;
-  writePrivateFile(paths.address, `${JSON.stringify({ url })}\n`);
-  undo.push(() => rmSync(paths.address, { force: true }));
-  announce(log, options, url);
-  return url;
-}
-
-/** The key file of the first start belongs to the first operator. Later changes to the file change nothing. */
-async function admitFirstOperator(paths: Paths, store: Store, at: number): Promise<void> {
-  if (await anyOperator(store.db)) return;
-  const key = readIfThere(paths.apiKey)?.trim() ?? '';
-  if (!/^lk_[A-Za-z0-9_-]{43}$/.test(key)) throw new Failure('CONFIG_INVALID', { file: 'api-key' });
-  const sha256 = await sha256Text(key);
-  await store.write((trx) => insertOperator(trx, FIRST_OPERATOR, sha256, at));
-}
-
-async function listen(app: FastifyInstance, { host, port }: ServeOptions): Promise<number> {
-  try {
-    await app.listen({ host, port, backlog: BACKLOG, listenTextResolver: () => '' });
-  } catch (cause) {
-    const reason = (cause as NodeJS.ErrnoException).code ?? 'error';
-    if (reason === 'EADDRINUSE') throw new Failure('PORT_IN_USE', { address: `${host}:${port}` }, cause);
-    throw new Failure('CONFIG_INVALID', { field: 'listen', reason }, cause);
-  }
-  const address = app.server.address();
-  return typeof address === 'object' && address !== null ? address.port : port;
-}
-
-/** `localhost` rather than the loopback's number: a passkey cannot live on an IP address. */
-function addressesOf({ host, publicUrl, agentUrl, tls }: ServeOptions, port: number) {
-  const literal = host.includes(':') ? `[${host}]` : host;
-  const anywhere = host === '0.0.0.0' || host === '::';
-  const name = anywhere ? hostname() : literal;
-  const url = publicUrl ?? `${tls ? 'https' : 'http'}://${host === '127.0.0.1' ? 'localhost' : name}:${port}`;
-  const forAgents = publicUrl?.replace(/^http/, 'ws') ?? `${tls ? 'wss' : 'ws'}://${name}:${port}`;
-  return { url, agentUrl: agentUrl ?? `${forAgents}${AGENT_PATH}` };
-}
-
-const DAY_MS = 86_400_000;
-
-/** A certificate that is made anew serves the next connection; those that are open go on. */
-function renewDaily(app: FastifyInstance, renewed: () => Promise<Tls>, log: Logger): () => void {
-  const timer = setInterval(() => {
-    renewed().then(
-      ({ cert, key }) => (app.server as unknown as TlsServer).setSecureContext({ cert, key, minVersion: 'TLSv1.3' }),
-      (error: unknown) => log.error({ code: codeOf(error) ?? 'INTERNAL' }, 'the certificate was not renewed'),
-    );
-  }, DAY_MS);
-  timer.unref();
-  return () => clearInterval(timer);
-}
-
-function announce(log: Logger, { data, host }: ServeOptions, url: string): void {
-  log.info({ url, data, host }, 'listening');
 }

@@ -11,8 +11,10 @@ import type { MailOptions } from './config/mail.ts';
 import { logLevel } from './config/options.ts';
 import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
+import { becomeUser, type ProcessUser } from './config/users.ts';
 import { SignerLedger } from './signer/ledger.ts';
 import { openMailer } from './signer/mailer.ts';
+import { loadPasskeys } from './signer/passkeys.ts';
 import { serveSigner } from './signer/server.ts';
 
 /** A signer whose parent was killed ends within this, and takes its sockets with it. */
@@ -23,14 +25,23 @@ export type SignerSettings = Readonly<{
   /** Where the console is; `null`: as `address` in the data folder says. */
   origin: string | null;
   mail: MailOptions | null;
+  /** Who to be, where the signer is a user of its own; it is started as root then. */
+  apart: ProcessUser | null;
 }>;
 
 /** Runs until standard input ends. Says one line on standard output: that it listens, or why it cannot. */
-export async function runSigner(data: string, { origin, mail }: Partial<SignerSettings> = {}): Promise<void> {
+export async function runSigner(data: string, settings: Partial<SignerSettings> = {}): Promise<void> {
   const say = (word: object) => process.stdout.write(`${JSON.stringify(word)}\n`);
   process.umask(0o077);
+  const { origin = null, mail = null, apart = null } = settings;
   try {
     const paths = pathsIn(data);
+    // Root's file of the mail's password is read before; and what of this program may be out of that user's reach is loaded.
+    const mailer = mail ? await openMailer(mail) : null;
+    if (apart) {
+      await loadPasskeys();
+      becomeUser(apart);
+    }
     const log = pino({ level: logLevel(process.env), base: { part: 'signer' } }, pino.destination(2));
     // An earlier one that still ends would remove the sockets of this one.
     const lock = await lockDataWithin(paths.signerLock, PREDECESSOR_MS_MAX);
@@ -41,11 +52,12 @@ export async function runSigner(data: string, { origin, mail }: Partial<SignerSe
       authority,
       randomBytes: randomKernel(),
       nowS: () => Math.floor(Date.now() / 1000),
-      mailer: mail ? await openMailer(mail) : null,
+      mailer,
       origin: () => origin ?? addressIn(paths.address),
       log,
     };
-    const server = await serveSigner(parts, { signer: paths.signerSocket, admin: paths.adminSocket }, log);
+    const sockets = { signer: paths.signerSocket, admin: paths.adminSocket, forGroup: apart !== null };
+    const server = await serveSigner(parts, sockets, log);
     say({ event: 'listening' });
     await parentGone();
     await server.close();

@@ -342,6 +342,19 @@ const table = {
     'A join token stands where others in this machine can read it.',
     'Revoke it unless it was used up; give machines theirs as a credential, on a config drive, or in a file of mode 0600.',
   ),
+  // The signer as a boundary.
+  SIGNER_NOT_APART: error(
+    'Signer and web cannot be users of their own here.',
+    'As root, use a data folder that other users may pass through to, as /var/lib/latchkey; the reason is beside.',
+  ),
+  KEY_EXPOSED: error(
+    'A private key belongs to somebody else, or others may read it.',
+    'Give the file to the user of the signer, with mode 0600; if others may have read it, rotate the key.',
+  ),
+  KEY_UNAVAILABLE: errorForNow(
+    'What holds the command key does not sign.',
+    'Look at the key program and at the log of the signer; nothing was signed.',
+  ),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

@@ -4,6 +4,8 @@
 import {
   chmodSync,
   closeSync,
+  fchmodSync,
+  fchownSync,
   fsyncSync,
   linkSync,
   mkdirSync,
@@ -11,6 +13,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
@@ -39,12 +42,17 @@ function makeFolder(path: string): void {
   }
 }
 
-/** Writes under another name, syncs, renames, and syncs the folder. */
-export function writePrivateFile(path: string, text: string): void {
+/** Writes under another name, syncs, renames, and syncs the folder. What root writes is its folder's owner's. */
+export function writePrivateFile(path: string, text: string, mode = 0o600): void {
   atTheEdge(path, () => {
     const fresh = `${path}.new`;
-    const fd = openSync(fresh, 'w', 0o600);
+    rmSync(fresh, { force: true });
+    // A new file and no other: in a folder of somebody else's that name could lead anywhere.
+    const fd = openSync(fresh, 'wx', 0o600);
     try {
+      const { uid, gid } = statSync(dirname(path));
+      if (process.getuid?.() === 0) fchownSync(fd, uid, gid);
+      fchmodSync(fd, mode);
       writeSync(fd, text);
       fsyncSync(fd);
     } finally {
@@ -55,10 +63,13 @@ export function writePrivateFile(path: string, text: string): void {
   });
 }
 
+/** For what every part of the control plane reads, and anybody may. */
+export const PUBLIC_MODE = 0o644;
+
 /** As `writePrivateFile`, and never over a file that is there: whether it was written. */
-export function writeNewPrivateFile(path: string, text: string): boolean {
+export function writeNewPrivateFile(path: string, text: string, mode = 0o600): boolean {
   const fresh = `${path}.${process.pid}.fresh`;
-  writePrivateFile(fresh, text);
+  writePrivateFile(fresh, text, mode);
   return atTheEdge(path, () => {
     try {
       linkSync(fresh, path);

@@ -1,7 +1,7 @@
 // The installation in a data folder: made at the first start, opened at every other. `installation.json` is written last
 // and says that all of it is there; a first start that was cut off is carried on by the next one with the keys it made.
 
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { z } from 'zod';
 import { Failure } from '../../protocol/failure.ts';
 import { type SigningKey, toBase64url } from '../../protocol/keys.ts';
@@ -20,7 +20,7 @@ const PROJECT = 'default';
 const CLOCK_FLOOR = Date.UTC(2026, 0, 1);
 /** What a first start may have left behind; anything else in the folder belongs to someone else. */
 const OWN_NAMES =
-  /^(lock(-journal)?|(installation\.json|api-key|address)(\.new)?|keys|trust|gateway|signer|latchkey\.db(-wal|-shm|-journal)?)$/;
+  /^(lock(-journal)?|(installation\.json|api-key|address)(\.new)?|keys|trust|gateway|signer|run|tls|latchkey\.db(-wal|-shm|-journal)?)$/;
 
 const record = z.strictObject({
   v: z.literal(1),
@@ -38,6 +38,15 @@ export function claimFolder(paths: Paths): void {
     throw new Failure('CONFIG_INVALID', { field: 'data', reason: 'folder_not_empty' });
   }
   makePrivateFolder(paths.data);
+}
+
+/** What an earlier version kept elsewhere, before anything else is opened. */
+export function moveIn({ databaseBefore, database }: Paths): void {
+  if (existsSync(database)) return;
+  // What was not merged yet goes first: a database without it would be an older one.
+  for (const part of ['-wal', '-shm', '']) {
+    if (existsSync(databaseBefore + part)) renameSync(databaseBefore + part, database + part);
+  }
 }
 
 /** Opens the installation or makes it; throws `CONFIG_INVALID`, `CLOCK_WRONG` or `PATH_UNWRITABLE`. */
@@ -60,9 +69,8 @@ export async function openInstallation(paths: Paths, around: Surroundings): Prom
 }
 
 async function createInstallation(paths: Paths, around: Surroundings): Promise<Installation> {
-  for (const folder of [paths.rootKeyFolder, paths.trustFolder, paths.gatewayFolder, paths.signerFolder]) {
-    makePrivateFolder(folder);
-  }
+  const { rootKeyFolder, trustFolder, gatewayFolder, signerFolder, runFolder } = paths;
+  for (const folder of [rootKeyFolder, trustFolder, gatewayFolder, signerFolder, runFolder]) makePrivateFolder(folder);
   if (readIfThere(paths.apiKey) === null) {
     writePrivateFile(paths.apiKey, `lk_${toBase64url(around.randomBytes(32))}\n`);
   }

@@ -1,6 +1,7 @@
 // What `serve` was told: options, then environment, then defaults, read once and checked. Values of secrets are never among
 // them.
 
+import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -10,9 +11,11 @@ import { isLoopback } from './checks.ts';
 import { type DatabaseFlags, readDatabaseOptions } from './database.ts';
 import { readIfThere } from './files.ts';
 import { type MailFlags, type MailOptions, readMailOptions } from './mail.ts';
+import type { UserFlags } from './users.ts';
 
 export type ServeFlags = MailFlags &
   DatabaseFlags &
+  UserFlags &
   Readonly<{
     data?: string;
     listen?: string;
@@ -42,10 +45,14 @@ export type ServeOptions = Readonly<{
   database: PostgresPlace | null;
 }>;
 
+const ROOTS_DATA = '/var/lib/latchkey';
 export const LISTEN_DEFAULT = '127.0.0.1:8420';
 
 export function defaultDataFolder(env: NodeJS.ProcessEnv): string {
-  return env['LATCHKEY_DATA'] || join(homedir(), '.local', 'share', 'latchkey');
+  if (env['LATCHKEY_DATA']) return env['LATCHKEY_DATA'];
+  const own = join(homedir(), '.local', 'share', 'latchkey');
+  // Root's home is closed to the users that root's processes become.
+  return process.getuid?.() === 0 && !existsSync(join(own, 'installation.json')) ? ROOTS_DATA : own;
 }
 
 /** Throws `CONFIG_INVALID` naming the option. */

@@ -8,7 +8,6 @@ export const pathsIn = (data: string) => ({
   data,
   lock: join(data, 'lock'),
   installation: join(data, 'installation.json'),
-  database: join(data, 'latchkey.db'),
   /** Where the control plane listens, for commands on this machine; there while it runs. */
   address: join(data, 'address'),
   apiKey: join(data, 'api-key'),
@@ -23,11 +22,18 @@ export const pathsIn = (data: string) => ({
   tlsCert: join(data, 'tls', 'server.pem'),
   tlsKey: join(data, 'tls', 'server.key'),
   gatewayFolder: join(data, 'gateway'),
+  /** Of whichever process writes the database, however many of them are started. */
+  webLock: join(data, 'gateway', 'lock'),
+  database: join(data, 'gateway', 'latchkey.db'),
+  /** Where it was until it got a folder that is its writer's alone. */
+  databaseBefore: join(data, 'latchkey.db'),
   sessionKey: join(data, 'gateway', 'session.key'),
   signerFolder: join(data, 'signer'),
   commandKey: join(data, 'signer', 'command.key'),
   signerDatabase: join(data, 'signer', 'signer.db'),
-  signerSocket: join(data, 'signer', 'signer.sock'),
+  /** The one folder of the signer's that the web may enter. */
+  runFolder: join(data, 'run'),
+  signerSocket: join(data, 'run', 'signer.sock'),
   adminSocket: join(data, 'signer', 'admin.sock'),
   signerLock: join(data, 'signer', 'lock'),
   signerLog: join(data, 'signer', 'log'),

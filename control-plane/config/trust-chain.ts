@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { advanceRoot, openRoot, type RootPayload, type SignedRoot, signedRoot } from '../../protocol/root.ts';
 import { parseSchema } from '../../protocol/schema.ts';
-import { parseJson, readIfThere, writeNewPrivateFile } from './files.ts';
+import { PUBLIC_MODE, parseJson, readIfThere, writeNewPrivateFile } from './files.ts';
 import type { Paths } from './paths.ts';
 
 export type Trusted = Readonly<{ root: RootPayload; signed: SignedRoot }>;
@@ -64,7 +64,7 @@ export class TrustChain {
     const root = await advanceRoot(current, document);
     const path = join(this.#folder, `${root.version}.json`);
     // Two roots of one version would split the fleet: the first one published is the one.
-    if (!writeNewPrivateFile(path, `${JSON.stringify(document)}\n`)) {
+    if (!writeNewPrivateFile(path, `${JSON.stringify(document)}\n`, PUBLIC_MODE)) {
       throw new Failure('ROOT_ROLLBACK', { have: root.version, offered: root.version });
     }
     return root;

@@ -2,13 +2,11 @@
 // away nothing is signed; it must never be replaced by anything in this process.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import type { Logger } from 'pino';
-import { z } from 'zod';
-import { isCode } from '../../protocol/codes.ts';
 import { Failure } from '../../protocol/failure.ts';
+import { firstWord } from './first-word.ts';
 
-const START_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 5_000;
 const RESTART_MS_MIN = 250;
 const RESTART_MS_MAX = 10_000;
@@ -16,16 +14,6 @@ const RESTART_MS_MAX = 10_000;
 const STEADY_MS = 60_000;
 
 export type SignerProgram = Readonly<{ argv: readonly string[]; logPath: string; log: Logger }>;
-
-/** What the child says on its standard output: that it listens, or why it cannot. */
-const word = z.union([
-  z.strictObject({ event: z.literal('listening') }),
-  z.strictObject({
-    event: z.literal('failed'),
-    code: z.string(),
-    details: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
-  }),
-]);
 
 export class SignerChild {
   readonly #program: SignerProgram;
@@ -43,7 +31,7 @@ export class SignerChild {
     const startedAt = performance.now();
     const child = this.#spawn();
     this.#child = child;
-    await firstWord(child);
+    await firstWord(child, 'SIGNER_UNAVAILABLE');
     child.once('exit', (status, signal) => {
       if (this.#stopping) return;
       this.#program.log.error({ status, signal }, 'the signer ended');
@@ -55,14 +43,7 @@ export class SignerChild {
   async stop(): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#timer);
-    const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    // Its standard input is its lifeline: it ends when we close it, and when we die.
-    child.stdin?.end();
-    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
-    await ended;
-    clearTimeout(timer);
+    if (this.#child) await stopChild(this.#child);
   }
 
   /** For whoever wants to see it die. */
@@ -88,7 +69,9 @@ export class SignerChild {
 
   #spawn(): ChildProcess {
     const { argv, logPath } = this.#program;
-    const log = openSync(logPath, 'a', 0o600);
+    // It lies in the signer's folder: where we are root, a link there must lead us nowhere.
+    const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
+    const log = openSync(logPath, O_APPEND | O_CREAT | O_NOFOLLOW | O_WRONLY, 0o600);
     try {
       // No environment but the log level, so that nothing in ours can reach the process that holds the key; and no
       // debugger on a signal.
@@ -103,41 +86,12 @@ export class SignerChild {
   }
 }
 
-function firstWord(child: ChildProcess): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    const give = (error: Failure) => {
-      clearTimeout(timer);
-      child.kill('SIGKILL');
-      reject(error);
-    };
-    const timer = setTimeout(
-      () => give(new Failure('SIGNER_UNAVAILABLE', { reason: 'start_timeout' })),
-      START_TIMEOUT_MS,
-    );
-    child.once('error', (cause) => give(new Failure('SIGNER_UNAVAILABLE', { reason: 'spawn' }, cause)));
-    child.once('exit', (status) => give(new Failure('SIGNER_UNAVAILABLE', { reason: 'exit', status })));
-    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
-      text += chunk;
-      const end = text.indexOf('\n');
-      if (end === -1) return;
-      const said = word.safeParse(parse(text.slice(0, end)));
-      if (!said.success) return give(new Failure('SIGNER_UNAVAILABLE', { reason: 'word' }));
-      if (said.data.event === 'failed') {
-        const { code, details } = said.data;
-        return give(new Failure(isCode(code) ? code : 'SIGNER_UNAVAILABLE', details));
-      }
-      clearTimeout(timer);
-      child.removeAllListeners('exit');
-      resolve();
-    });
-  });
-}
-
-function parse(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
+/** Its standard input is its lifeline: it ends when we close it, and when we die. */
+export async function stopChild(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  child.stdin?.end();
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+  await ended;
+  clearTimeout(timer);
 }

@@ -32,6 +32,12 @@ export type Asserted = Readonly<{ proof: PasskeyProof; counter: number }>;
 
 /** Loaded when first needed: most of what the library carries is for attestations. */
 const library = () => import('@simplewebauthn/server');
+const helpers = () => import('@simplewebauthn/server/helpers');
+
+/** For a process that will not be able to read its own program later. */
+export async function loadPasskeys(): Promise<void> {
+  await Promise.all([library(), helpers()]);
+}
 
 export function placeOf(origin: string | null): Place {
   const url = origin === null || !URL.canParse(origin) ? null : new URL(origin);
@@ -72,7 +78,7 @@ export async function readCreation(
   challenge: string,
 ): Promise<NewPasskey> {
   const { verifyRegistrationResponse } = await library();
-  const { decodeCredentialPublicKey } = await import('@simplewebauthn/server/helpers');
+  const { decodeCredentialPublicKey } = await helpers();
   const made = await orInvalid(() =>
     verifyRegistrationResponse({
       response,

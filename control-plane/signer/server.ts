@@ -53,7 +53,12 @@ type GivenParts = Omit<SignerParts, 'authority'> & Readonly<{ authority: Pick<Au
 
 export async function serveSigner(
   given: GivenParts,
-  sockets: Readonly<{ signer: string; admin: string }>,
+  sockets: Readonly<{
+    signer: string;
+    admin: string;
+    /** Whether the first one is for the group of its folder: the web's, where that is another user. */
+    forGroup?: boolean;
+  }>,
   log: Logger,
 ): Promise<SignerServer> {
   const notary = new Notary(given);
@@ -63,13 +68,18 @@ export async function serveSigner(
   const turns = queue();
   const inTurn: InTurn = (work) => turns(async () => notary.current().then(work));
   const servers = [
-    await listen(sockets.signer, {
+    await listen(sockets.signer, sockets.forGroup ? 0o660 : 0o600, {
       handlers: signerHandlers(parts),
       inTurn,
       log,
       around: (asked, work) => noteRefusal(parts, asked, work),
     }),
-    await listen(sockets.admin, { handlers: adminHandlers(parts, notary), inTurn, log, around: (_, work) => work() }),
+    await listen(sockets.admin, 0o600, {
+      handlers: adminHandlers(parts, notary),
+      inTurn,
+      log,
+      around: (_, work) => work(),
+    }),
   ];
   return {
     async close() {
@@ -146,7 +156,7 @@ function queue(): InTurn {
 
 type Desk = Readonly<{ handlers: Handlers; inTurn: InTurn; log: Logger; around: Around }>;
 
-async function listen(path: string, desk: Desk): Promise<Server> {
+async function listen(path: string, mode: number, desk: Desk): Promise<Server> {
   // A signer that was killed leaves its socket behind. The folder is private and locked by the program that starts us.
   rmSync(path, { force: true });
   const server = createServer((socket) => converse(socket, desk));
@@ -156,7 +166,7 @@ async function listen(path: string, desk: Desk): Promise<Server> {
     );
     server.listen(path, resolve);
   });
-  await chmod(path, 0o600);
+  await chmod(path, mode);
   return server;
 }
 

@@ -25,15 +25,16 @@ export async function run(args: readonly string[], env: Record<string, string> =
 }
 
 export class ServeProgram {
-  readonly data = mkdtempSync(join(tmpdir(), 'latchkey-serve-'));
+  readonly data: string;
   readonly #flags: readonly string[];
   #child: ChildProcess | undefined;
   #port = 0;
   origin = '';
   stderr: () => string = () => '';
 
-  constructor(flags: readonly string[] = []) {
+  constructor(flags: readonly string[] = [], data = mkdtempSync(join(tmpdir(), 'latchkey-serve-'))) {
     this.#flags = flags;
+    this.data = data;
   }
 
   /** Starts it; the second start listens where the first one did. */

@@ -1,7 +1,7 @@
 // `npm run demo`: a control plane, one guest, one whole reset, and then both stay up to be tried. Everything is the product
 // itself; only the machine is the lab's. Ctrl-C takes it all down and leaves nothing behind.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -33,6 +33,8 @@ async function main(): Promise<number> {
   });
   // Everything that the demo makes, and all that it starts makes, lies in one folder that goes with it.
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-demo-'));
+  // As for the folder of a control plane that root starts.
+  chmodSync(folder, 0o711);
   process.env['TMPDIR'] = folder;
   let controlPlane: ControlPlane | undefined;
   const run = async () => {

@@ -3,7 +3,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -42,6 +42,8 @@ export class ControlPlane {
   /** With `tls`, everything is https and wss, with a certificate of that authority. */
   static async start({ tls }: { tls?: Tls } = {}): Promise<ControlPlane> {
     const folder = mkdtempSync(join(tmpdir(), 'latchkey-control-plane-'));
+    // The users that root's processes become have to pass through it.
+    chmodSync(folder, 0o711);
     const controlPlane = new ControlPlane(folder, tls);
     for (const [name, pem] of Object.entries(tls ?? {}))
       writeFileSync(join(folder, `${name}.pem`), pem, { mode: 0o600 });

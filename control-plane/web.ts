@@ -1,0 +1,129 @@
+// Gateway and API over one data folder, with the signer at its socket: the half of the control plane that networks reach. It
+// can ask the signer and nothing more; where the processes are users of their own, it cannot even read what the signer has.
+
+import { hostname } from 'node:os';
+import type { Server as TlsServer } from 'node:tls';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { codeOf, Failure } from '../protocol/failure.ts';
+import { sha256Text } from '../protocol/keys.ts';
+import { relayAlarms } from './api/alarms.ts';
+import { recoverApprovals } from './api/approval.ts';
+import type { ApiParts } from './api/parts.ts';
+import { buildServer } from './api/server.ts';
+import { Authority } from './config/authority.ts';
+import { readIfThere } from './config/files.ts';
+import { openInstallation, type Surroundings } from './config/installation.ts';
+import type { ServeOptions, Tls } from './config/options.ts';
+import { type Paths, pathsIn } from './config/paths.ts';
+import { namesOf, selfSigned } from './config/self-signed.ts';
+import { AGENT_PATH, openDoor } from './gateway/endpoint.ts';
+import { Gateway } from './gateway/gateway.ts';
+import { signerClient } from './signer/client.ts';
+import { operationsUnderWatch } from './store/operations.ts';
+import { anyOperator, insertOperator } from './store/operators.ts';
+import { Store } from './store/store.ts';
+
+/** Connections that may wait to be accepted: a fleet comes back all at once. */
+const BACKLOG = 4_096;
+const REQUESTS_PER_MINUTE_MAX = 6_000;
+/** Whose key the file `api-key` is. */
+export const FIRST_OPERATOR = 'admin';
+
+/** What ends it again, in the order in which it was begun. */
+export type Undo = (() => Promise<void> | void)[];
+export type WebParts = Readonly<{ around: Surroundings; log: Logger; undo: Undo; startSigner: () => Promise<void> }>;
+
+/** The address at which it listens. Throws the code of the first thing that is wrong; `undo` ends what was begun. */
+export async function openWeb(options: ServeOptions, { around, log, undo, startSigner }: WebParts): Promise<string> {
+  const paths = pathsIn(options.data);
+  const { randomBytes, nowMs } = around;
+  const names = namesOf(options);
+  const renewed = () => selfSigned(paths, names, around);
+  const tls = options.tlsSelfSigned ? await renewed() : options.tls;
+  const installation = await openInstallation(paths, around);
+  const authority = await Authority.open(paths, 'session');
+  const store = await Store.open(options.database ?? { file: paths.database });
+  undo.push(() => store.close());
+  await admitFirstOperator(paths, store, nowMs());
+  await startSigner();
+  const signer = signerClient(paths.signerSocket);
+  await recoverApprovals({ store, signer, nowMs, log }, await operationsUnderWatch(store.db));
+
+  const gateway = new Gateway({ store, signer, installation, authority, randomBytes, nowMs, log });
+  const addresses = { agent: '' };
+  const parts: ApiParts = {
+    store,
+    signer,
+    gateway,
+    installation,
+    agentUrl: () => addresses.agent,
+    caPem: tls?.caPem ?? '',
+    randomBytes,
+    nowMs,
+    log,
+    requestsPerMinuteMax: REQUESTS_PER_MINUTE_MAX,
+  };
+  const app = await buildServer(parts, tls);
+  undo.push(() => app.close());
+  if (options.tlsSelfSigned) undo.push(renewDaily(app, renewed, log));
+  const closeDoor = openDoor(app.server, gateway);
+  undo.push(() => gateway.stop());
+  undo.push(closeDoor);
+  await gateway.start();
+  undo.push(relayAlarms({ store, signer, log }));
+  const port = await listen(app, options);
+  const { url, agentUrl } = addressesOf({ ...options, tls }, port);
+  addresses.agent = agentUrl;
+  announce(log, options, url);
+  return url;
+}
+
+/** The key file of the first start belongs to the first operator. Later changes to the file change nothing. */
+async function admitFirstOperator(paths: Paths, store: Store, at: number): Promise<void> {
+  if (await anyOperator(store.db)) return;
+  const key = readIfThere(paths.apiKey)?.trim() ?? '';
+  if (!/^lk_[A-Za-z0-9_-]{43}$/.test(key)) throw new Failure('CONFIG_INVALID', { file: 'api-key' });
+  const sha256 = await sha256Text(key);
+  await store.write((trx) => insertOperator(trx, FIRST_OPERATOR, sha256, at));
+}
+
+async function listen(app: FastifyInstance, { host, port }: ServeOptions): Promise<number> {
+  try {
+    await app.listen({ host, port, backlog: BACKLOG, listenTextResolver: () => '' });
+  } catch (cause) {
+    const reason = (cause as NodeJS.ErrnoException).code ?? 'error';
+    if (reason === 'EADDRINUSE') throw new Failure('PORT_IN_USE', { address: `${host}:${port}` }, cause);
+    throw new Failure('CONFIG_INVALID', { field: 'listen', reason }, cause);
+  }
+  const address = app.server.address();
+  return typeof address === 'object' && address !== null ? address.port : port;
+}
+
+/** `localhost` rather than the loopback's number: a passkey cannot live on an IP address. */
+function addressesOf({ host, publicUrl, agentUrl, tls }: ServeOptions, port: number) {
+  const literal = host.includes(':') ? `[${host}]` : host;
+  const anywhere = host === '0.0.0.0' || host === '::';
+  const name = anywhere ? hostname() : literal;
+  const url = publicUrl ?? `${tls ? 'https' : 'http'}://${host === '127.0.0.1' ? 'localhost' : name}:${port}`;
+  const forAgents = publicUrl?.replace(/^http/, 'ws') ?? `${tls ? 'wss' : 'ws'}://${name}:${port}`;
+  return { url, agentUrl: agentUrl ?? `${forAgents}${AGENT_PATH}` };
+}
+
+const DAY_MS = 86_400_000;
+
+/** A certificate that is made anew serves the next connection; those that are open go on. */
+function renewDaily(app: FastifyInstance, renewed: () => Promise<Tls>, log: Logger): () => void {
+  const timer = setInterval(() => {
+    renewed().then(
+      ({ cert, key }) => (app.server as unknown as TlsServer).setSecureContext({ cert, key, minVersion: 'TLSv1.3' }),
+      (error: unknown) => log.error({ code: codeOf(error) ?? 'INTERNAL' }, 'the certificate was not renewed'),
+    );
+  }, DAY_MS);
+  timer.unref();
+  return () => clearInterval(timer);
+}
+
+function announce(log: Logger, { data, host }: ServeOptions, url: string): void {
+  log.info({ url, data, host }, 'listening');
+}
