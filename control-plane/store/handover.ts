@@ -47,5 +47,10 @@ export function noticeOf({ vm, op, type, data }: Happened): Notice | null {
   const { operator, spent_ms: _, measured_by: __, ...said } = data;
   if (kind === 'operation.ended' && (data['n'] !== null || !isEnd(data['state'] as State))) return null;
   const by = typeof operator === 'string' ? operator : null;
-  return { t: 'notice', kind, op, operator: by, data: { ...(vm === null ? {} : { vm }), ...said } };
+  // Cut, so that no text of ours can be what the signer refuses to read.
+  const cut = Object.entries(said).map(([name, value]) => [
+    name,
+    typeof value === 'string' ? value.slice(0, 200) : value,
+  ]);
+  return { t: 'notice', kind, op, operator: by, data: { ...(vm === null ? {} : { vm }), ...Object.fromEntries(cut) } };
 }

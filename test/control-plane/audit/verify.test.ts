@@ -134,6 +134,30 @@ describe('an outsider', { timeout: PROGRAM_TIMEOUT_MS }, () => {
   });
 });
 
+describe('on the host', { timeout: PROGRAM_TIMEOUT_MS }, () => {
+  const list = async (...more: string[]) => (await history.latchkey('audit', 'list', '--json', ...more)).json;
+
+  test('rows are listed newest first, page by page, and by what they are about', async () => {
+    const numbers = async (...more: string[]) => (await list(...more)).map(({ n }) => n);
+    expect(await numbers('--limit', '3', '--before', '9')).toEqual([8, 7, 6]);
+    const of = (kind: string) => rows.filter((row) => row.kind === kind);
+    const commands = of('command.signed').map(({ n }) => n);
+    expect(await numbers('--kind', 'command.signed')).toEqual(commands.toReversed());
+    const op = of('command.signed')[1]?.op ?? '';
+    const about = rows.filter((row) => row.op === op).map(({ n }) => n);
+    expect(await numbers('--op', op)).toEqual(about.toReversed());
+  });
+
+  test('a person reads who did what, where a list goes on, and which time is none', async () => {
+    const { stdout, code } = await history.latchkey('audit', 'list', '--limit', '2', '--kind', 'receipt.recorded');
+    expect([code, stdout]).toEqual([
+      0,
+      expect.stringMatching(/receipt\.recorded .*op_.* state DONE[\s\S]*--before \d+/),
+    ]);
+    expect((await history.latchkey('audit', 'list', '--since', 'yesterday')).code).toBe(2);
+  });
+});
+
 describe('a row that was', { timeout: PROGRAM_TIMEOUT_MS }, () => {
   const all = () => rows.map(({ n }) => n);
   const altered = (n: number, change: Partial<AuditRow>) =>
