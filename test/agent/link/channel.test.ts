@@ -50,13 +50,15 @@ describe('a root that demands channel binding', () => {
     await leaves(site);
   });
 
-  test('makes the link leave a connection without TLS, whatever is confirmed', async () => {
-    const site = await makeSite({ root: required });
-    const visitor = await site.plane.visitor();
-    const hello = await visitor.challenge();
-    expect(hello.cb).toBeNull();
-    await visitor.welcome(hello, { cb: bytes32Text(9) });
-    await leaves(site);
+  test('makes the link leave a connection without TLS, whatever is confirmed, or nothing', async () => {
+    for (const confirmed of [{ cb: bytes32Text(9) }, {}]) {
+      const site = await makeSite({ root: required });
+      const visitor = await site.plane.visitor();
+      const hello = await visitor.challenge();
+      expect(hello.cb).toBeNull();
+      await visitor.welcome(hello, confirmed);
+      await leaves(site);
+    }
   });
 });
 

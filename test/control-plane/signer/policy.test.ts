@@ -157,6 +157,9 @@ describe('machines that check proofs themselves', () => {
     const late = await desk.build();
     const tried = desk.prove(late, assertion(newer, late.intent_hash));
     expect(await refusal(tried)).toBe('AUTHZ_INVALID');
+    const newerKey = await desk.key();
+    const later = await desk.build();
+    expect(await refusal(desk.prove(later, await newerKey(later.intent_hash)))).toBe('AUTHZ_INVALID');
     desk.root = strict();
     expect((await desk.build()).methods).toEqual([]);
     expect(await refusal(desk.prove(await desk.build(), assertion(passkey, built.intent_hash)))).toBe(
