@@ -13,7 +13,7 @@ import { isApart, layOut, standsInTheWay } from './config/ownership.ts';
 import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
 import type { Users } from './config/users.ts';
-import { type Serving, type SignerArgv, serving, settingsOf } from './serve.ts';
+import { firstCommandKey, type Serving, type SignerArgv, serving, settingsOf } from './serve.ts';
 import { SignerChild, stopChild } from './signer/child.ts';
 import { firstWord } from './signer/first-word.ts';
 import type { WebSettings } from './web-process.ts';
@@ -39,7 +39,11 @@ export async function serveApart(options: ServeOptions, users: Users, programs: 
     claimFolder(paths);
     const lock = lockData(paths.lock);
     undo.push(() => lock.release());
-    await openInstallation(paths, { randomBytes: randomKernel(), nowMs: () => Date.now() });
+    await openInstallation(paths, {
+      randomBytes: randomKernel(),
+      nowMs: () => Date.now(),
+      commandKey: () => firstCommandKey(options, users.signer),
+    });
     moveIn(paths);
     layOut(paths, users);
     const settings = { ...settingsOf(options), apart: users.signer };

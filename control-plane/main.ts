@@ -42,6 +42,7 @@ program
   .option('--smtp-password-file <file>', 'file with the password, mode 0600 (LATCHKEY_SMTP_PASSWORD_FILE)')
   .option('--smtp-ca <file>', 'the authority that issued its certificate, PEM (LATCHKEY_SMTP_CA_FILE)')
   .option('--mail-from <address>', 'sender of these mails (LATCHKEY_MAIL_FROM)')
+  .option('--command-key-program <file>', 'program that holds the command key and signs (LATCHKEY_COMMAND_KEY_PROGRAM)')
   .option('--user <name|uid>', 'as root: who gateway and API are (account latchkey, else a number)')
   .option('--signer-user <name|uid>', 'as root: who the signer is (account latchkey-signer, else a number)')
   .option('--json', 'print one JSON object a line')

@@ -3,14 +3,16 @@
 
 import { rmSync } from 'node:fs';
 import { pino } from 'pino';
+import type { Ed25519Jwk } from '../protocol/schema.ts';
 import { writePrivateFile } from './config/files.ts';
 import { claimFolder, moveIn, openInstallation } from './config/installation.ts';
 import { lockData, lockDataWithin } from './config/lock.ts';
 import { logLevel, type ServeOptions } from './config/options.ts';
 import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
+import type { ProcessUser } from './config/users.ts';
 import { SignerChild } from './signer/child.ts';
-import type { SignerSettings } from './signer-process.ts';
+import { type SignerSettings, signersOf } from './signer-process.ts';
 import { openWeb, type Undo } from './web.ts';
 
 /** `ended`: that it ended by itself, which it should not. */
@@ -31,7 +33,7 @@ export async function serve(options: ServeOptions, signerArgv: SignerArgv): Prom
     claimFolder(paths);
     const lock = lockData(paths.lock);
     undo.push(() => lock.release());
-    await openInstallation(paths, around);
+    await openInstallation(paths, { ...around, commandKey: () => firstCommandKey(options, null) });
     moveIn(paths);
     const webLock = await lockDataWithin(paths.webLock, PREDECESSOR_MS_MAX);
     undo.push(() => webLock.release());
@@ -51,8 +53,17 @@ export async function serve(options: ServeOptions, signerArgv: SignerArgv): Prom
   });
 }
 
-export function settingsOf({ publicUrl, mail }: ServeOptions): SignerSettings {
-  return { origin: publicUrl, mail, apart: null };
+/** The key that a first root shall name, where it is not to be made in a file; `user` for a program's, where we are root. */
+export async function firstCommandKey(
+  { commandKey }: ServeOptions,
+  user: ProcessUser | null,
+): Promise<Ed25519Jwk | null> {
+  const [signer] = await signersOf(commandKey, user);
+  return (await signer?.keys())?.[0]?.jwk ?? null;
+}
+
+export function settingsOf({ publicUrl, mail, commandKey }: ServeOptions): SignerSettings {
+  return { origin: publicUrl, mail, apart: null, commandKey };
 }
 
 /** Undoes what was begun, in reverse, at the end and where the work fails half-way. */

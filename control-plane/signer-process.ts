@@ -4,17 +4,21 @@
 
 import { pino } from 'pino';
 import { Failure } from '../protocol/failure.ts';
-import { Authority } from './config/authority.ts';
 import { parseJson, readIfThere } from './config/files.ts';
 import { lockDataWithin } from './config/lock.ts';
 import type { MailOptions } from './config/mail.ts';
-import { logLevel } from './config/options.ts';
+import { type CommandKeySource, logLevel } from './config/options.ts';
 import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
+import { TrustChain } from './config/trust-chain.ts';
 import { becomeUser, type ProcessUser } from './config/users.ts';
+import { credentialSigner, folderSigner } from './signer/adapters/signer-file.ts';
+import { programSigner } from './signer/adapters/signer-program.ts';
+import { CommandAuthority } from './signer/command-authority.ts';
 import { SignerLedger } from './signer/ledger.ts';
 import { openMailer } from './signer/mailer.ts';
 import { loadPasskeys } from './signer/passkeys.ts';
+import type { Signer } from './signer/ports/signer.ts';
 import { serveSigner } from './signer/server.ts';
 
 /** A signer whose parent was killed ends within this, and takes its sockets with it. */
@@ -27,17 +31,19 @@ export type SignerSettings = Readonly<{
   mail: MailOptions | null;
   /** Who to be, where the signer is a user of its own; it is started as root then. */
   apart: ProcessUser | null;
+  commandKey: CommandKeySource;
 }>;
 
 /** Runs until standard input ends. Says one line on standard output: that it listens, or why it cannot. */
 export async function runSigner(data: string, settings: Partial<SignerSettings> = {}): Promise<void> {
   const say = (word: object) => process.stdout.write(`${JSON.stringify(word)}\n`);
   process.umask(0o077);
-  const { origin = null, mail = null, apart = null } = settings;
+  const { origin = null, mail = null, apart = null, commandKey = { program: null, credential: null } } = settings;
   try {
     const paths = pathsIn(data);
     // Root's file of the mail's password is read before; and what of this program may be out of that user's reach is loaded.
     const mailer = mail ? await openMailer(mail) : null;
+    const signers = [...(await signersOf(commandKey)), folderSigner(paths.signerFolder)];
     if (apart) {
       await loadPasskeys();
       becomeUser(apart);
@@ -45,7 +51,7 @@ export async function runSigner(data: string, settings: Partial<SignerSettings> 
     const log = pino({ level: logLevel(process.env), base: { part: 'signer' } }, pino.destination(2));
     // An earlier one that still ends would remove the sockets of this one.
     const lock = await lockDataWithin(paths.signerLock, PREDECESSOR_MS_MAX);
-    const authority = await Authority.open(paths, 'command');
+    const authority = await CommandAuthority.open(await TrustChain.open(paths), signers);
     const ledger = SignerLedger.open(paths.signerDatabase);
     const parts = {
       ledger,
@@ -68,6 +74,17 @@ export async function runSigner(data: string, settings: Partial<SignerSettings> 
     say({ event: 'failed', code: error.code, details: error.details });
     process.exitCode = 1;
   }
+}
+
+/** What holds the command key besides the signer's own folder; `user` where this process is still root. */
+export async function signersOf(
+  { program, credential }: CommandKeySource,
+  user: ProcessUser | null = null,
+): Promise<Signer[]> {
+  return [
+    ...(program === null ? [] : [programSigner(program, user)]),
+    ...(credential === null ? [] : [await credentialSigner(credential)]),
+  ];
 }
 
 /** The address that the control plane wrote when it began to listen. */

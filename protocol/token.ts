@@ -4,7 +4,7 @@
 import { CompactSign, compactVerify } from 'jose';
 import { canonicalBytes, type JsonValue, parseCanonical } from './canonical.ts';
 import { Failure } from './failure.ts';
-import { fromBase64url, publicKey, type SigningKey, sha256Text } from './keys.ts';
+import { fromBase64url, publicKey, type SigningKey, sha256Text, toBase64url } from './keys.ts';
 import { RECEIPT_BYTES_MAX, TOKEN_BYTES_MAX } from './limits.ts';
 import type { Ed25519Jwk } from './schema.ts';
 
@@ -100,6 +100,18 @@ export function signToken(typ: TokenType, payload: object, key: SigningKey): Pro
   return new CompactSign(canonicalBytes(payload))
     .setProtectedHeader({ alg: 'Ed25519', kid: key.kid, typ })
     .sign(key.privateKey);
+}
+
+/** A key that is somewhere else: it is given the type of the token and the bytes to sign (RFC 7515, section 5.1). */
+export type TokenSigner<T extends TokenType> = Readonly<{
+  kid: string;
+  sign(typ: T, input: Uint8Array): Uint8Array;
+}>;
+
+export function signTokenWith<T extends TokenType>(typ: T, payload: object, key: TokenSigner<T>): string {
+  const header = new TextEncoder().encode(JSON.stringify({ alg: 'Ed25519', kid: key.kid, typ }));
+  const input = `${toBase64url(header)}.${toBase64url(canonicalBytes(payload))}`;
+  return `${input}.${toBase64url(key.sign(typ, new TextEncoder().encode(input)))}`;
 }
 
 /** The unverified payload of a token that this program made itself or verified before. */

@@ -30,6 +30,7 @@ export function registerKeysCommands(program: Command): void {
   const rotate = withJson(keys.command('rotate'))
     .description('replace an online key, or name the keys that operators have now; those before count no more')
     .argument('<role>', 'command, session or operators')
+    .option('--held', 'command: name the one that the key program or the credential holds, instead of making one')
     .option('-o, --output <file>', 'draft to write where the root keys are offline');
   rotate.addOption(days());
   onHost<RotateOptions>(rotate, (options, [role = '']) =>

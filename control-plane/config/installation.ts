@@ -4,9 +4,9 @@
 import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { z } from 'zod';
 import { Failure } from '../../protocol/failure.ts';
-import { type SigningKey, toBase64url } from '../../protocol/keys.ts';
+import { type SigningKey, thumbprint, toBase64url } from '../../protocol/keys.ts';
 import { type RootPayload, signRoot } from '../../protocol/root.ts';
-import { installationId, newId, projectName } from '../../protocol/schema.ts';
+import { type Ed25519Jwk, installationId, newId, projectName } from '../../protocol/schema.ts';
 import { WIRE_VERSION_MIN } from '../../protocol/version.ts';
 import { makePrivateFolder, parseJson, readIfThere, writePrivateFile } from './files.ts';
 import { createKey } from './key-file.ts';
@@ -30,7 +30,12 @@ const record = z.strictObject({
 });
 
 export type Installation = Readonly<{ iss: string; project: string; chain: TrustChain }>;
-export type Surroundings = Readonly<{ randomBytes: RandomBytes; nowMs: () => number }>;
+export type Surroundings = Readonly<{
+  randomBytes: RandomBytes;
+  nowMs: () => number;
+  /** The command key that a first root names, where something else holds it; `null`: it is made here. */
+  commandKey?: () => Promise<Ed25519Jwk | null>;
+}>;
 
 /** A folder that this program may use: made private, or refused where it holds somebody else's files. */
 export function claimFolder(paths: Paths): void {
@@ -83,12 +88,16 @@ async function createInstallation(paths: Paths, around: Surroundings): Promise<I
 }
 
 /** A 1-of-1 root; `latchkey keys ceremony` moves it to offline keys. */
-async function createTrustRoot(paths: Paths, { randomBytes, nowMs }: Surroundings): Promise<void> {
+async function createTrustRoot(paths: Paths, { randomBytes, nowMs, commandKey: held }: Surroundings): Promise<void> {
   const rootKey = await createKey(paths.rootKey, randomBytes);
-  const commandKey = await createKey(paths.commandKey, randomBytes);
+  const elsewhere = (await held?.()) ?? null;
+  const commandKey =
+    elsewhere === null
+      ? await createKey(paths.commandKey, randomBytes)
+      : { kid: await thumbprint(elsewhere), jwk: elsewhere };
   const sessionKey = await createKey(paths.sessionKey, randomBytes);
   const expires = Math.floor(nowMs() / 1000) + YEAR_S;
-  const role = ({ kid }: SigningKey) => ({ kids: [kid], threshold: 1 });
+  const role = ({ kid }: Pick<SigningKey, 'kid'>) => ({ kids: [kid], threshold: 1 });
   const root: RootPayload = {
     v: 1,
     iss: newId('ins', randomBytes),

@@ -1,10 +1,10 @@
 // What `serve` was told: options, then environment, then defaults, read once and checked. Values of secrets are never among
 // them.
 
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import { Failure } from '../../protocol/failure.ts';
 import type { PostgresPlace } from '../store/engine.ts';
 import { isLoopback } from './checks.ts';
@@ -25,6 +25,7 @@ export type ServeFlags = MailFlags &
     tlsKey?: string;
     ca?: string;
     tlsSelfSigned?: boolean;
+    commandKeyProgram?: string;
     json?: boolean;
   }>;
 
@@ -43,7 +44,11 @@ export type ServeOptions = Readonly<{
   mail: MailOptions | null;
   /** `null`: SQLite in the data folder. */
   database: PostgresPlace | null;
+  commandKey: CommandKeySource;
 }>;
+
+/** Paths, besides the files of the signer's own folder: of a program that signs, and of a credential of the service manager. */
+export type CommandKeySource = Readonly<{ program: string | null; credential: string | null }>;
 
 const ROOTS_DATA = '/var/lib/latchkey';
 export const LISTEN_DEFAULT = '127.0.0.1:8420';
@@ -75,6 +80,10 @@ export function readServeOptions(flags: ServeFlags, env: NodeJS.ProcessEnv): Ser
     tlsSelfSigned,
     mail: readMailOptions(flags, env),
     database: readDatabaseOptions(flags, env),
+    commandKey: {
+      program: readProgram(flags.commandKeyProgram ?? env['LATCHKEY_COMMAND_KEY_PROGRAM']),
+      credential: credentialIn(env['CREDENTIALS_DIRECTORY']),
+    },
   };
 }
 
@@ -104,6 +113,26 @@ function readTls({ tlsCert, tlsKey, ca }: ServeFlags): Tls | null {
     return text;
   };
   return { cert: read(tlsCert, 'tls-cert'), key: read(tlsKey, 'tls-key'), caPem: read(ca, 'ca') };
+}
+
+/** It will sign whatever machines obey: whoever could exchange it would be whoever may. */
+function readProgram(path: string | undefined): string | null {
+  if (path === undefined) return null;
+  const refuse = (reason: string) => new Failure('CONFIG_INVALID', { field: 'command-key-program', reason });
+  if (!isAbsolute(path)) throw refuse('absolute_path');
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (!found?.isFile()) throw refuse('file_missing');
+  if ((found.mode & 0o111) === 0) throw refuse('not_executable');
+  const own = process.geteuid?.();
+  if ((found.mode & 0o022) !== 0 || (found.uid !== 0 && found.uid !== own)) throw refuse('others_may_write_it');
+  return path;
+}
+
+/** systemd.exec(5), LoadCredential=. */
+function credentialIn(folder: string | undefined): string | null {
+  if (folder === undefined || folder === '') return null;
+  const path = join(folder, 'command-key');
+  return existsSync(path) ? path : null;
 }
 
 const levels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];

@@ -6,16 +6,16 @@ import type { Command, OperatorProof } from '../../protocol/command.ts';
 import { command as commandSchema } from '../../protocol/command.ts';
 import { Failure } from '../../protocol/failure.ts';
 import { encodeIntent, intentBytes, readIntent } from '../../protocol/intent.ts';
-import { type SigningKey, sha256Text, thumbprint, toBase64url } from '../../protocol/keys.ts';
+import { sha256Text, thumbprint, toBase64url } from '../../protocol/keys.ts';
 import { COMMAND_TTL_S, INTENT_TTL_S } from '../../protocol/limits.ts';
 import type { RootPayload } from '../../protocol/root.ts';
 import { type Ed25519Jwk, parseSchema } from '../../protocol/schema.ts';
 import { type Ready, ready as readySchema } from '../../protocol/session.ts';
-import { onlyKey, signToken, verifyToken } from '../../protocol/token.ts';
-import type { InForce } from '../config/authority.ts';
+import { onlyKey, signTokenWith, verifyToken } from '../../protocol/token.ts';
+import type { CommandInForce, CommandKey } from './command-authority.ts';
 import { awaited } from './intents.ts';
 import type { StoredIntent } from './ledger.ts';
-import { spend } from './limits.ts';
+import { demandLeft, spend } from './limits.ts';
 import { ekOf } from './machine-records.ts';
 import type { SignerParts } from './parts.ts';
 import type { Params, Result, SignerMethods } from './requests.ts';
@@ -40,11 +40,11 @@ export async function mintCommand(
   if (ledger.nonceUsed(ready.cn)) throw new Failure('NONCE_UNKNOWN', { reason: 'used' });
   const sealed = await demandSealed(stored, asked.sealed);
   const iat = nowS();
-  // Counted before it is signed: what breaks off in between has used its turn.
-  ledger.transaction(() => spend(ledger, 'signature', stored.agent, iat));
+  demandLeft(ledger, 'signature', stored.agent, iat);
   const exp = Math.min(iat + COMMAND_TTL_S, inForce.root.expires);
   const signed = await sign(inForce, stored, { cn: ready.cn, iat, exp, sealed });
   ledger.transaction(() => {
+    spend(ledger, 'signature', stored.agent, iat);
     ledger.addCommand({ cn: ready.cn, op, agent: stored.agent, cmdSha256: signed.cmd_sha256, at: iat });
     const again = before > 0 ? { again: asked.previous } : {};
     const data = { hash: stored.hash, cmd_sha256: signed.cmd_sha256, token: signed.token, ...again };
@@ -91,7 +91,7 @@ async function demandSealed(stored: StoredIntent, sealed: MintParams['sealed']):
 type Freshness = Readonly<{ cn: string; iat: number; exp: number; sealed: MintParams['sealed'] }>;
 
 async function sign(
-  { key, root }: InForce,
+  { key, root }: CommandInForce,
   { op, agent, bytes, operator, method, proven_at, proof }: StoredIntent & { proven_at: number },
   { cn, iat, exp, sealed }: Freshness,
 ): Promise<{ token: string; cmd_sha256: string }> {
@@ -113,8 +113,8 @@ async function sign(
   return signPayload(payload, key);
 }
 
-async function signPayload(payload: Command, key: SigningKey): Promise<{ token: string; cmd_sha256: string }> {
-  const token = await signToken('lk-command+jws', payload, key);
+async function signPayload(payload: Command, key: CommandKey): Promise<{ token: string; cmd_sha256: string }> {
+  const token = signTokenWith('lk-command+jws', payload, key);
   return { token, cmd_sha256: await sha256Text(canonicalBytes(payload)) };
 }
 
@@ -127,7 +127,7 @@ export async function mintCancel(
   const last = ledger.lastCommand(op);
   if (!stored || !last) throw new Failure('STATE_CONFLICT', { reason: 'nothing_signed' });
   const iat = nowS();
-  ledger.transaction(() => spend(ledger, 'cancel', op, iat));
+  demandLeft(ledger, 'cancel', op, iat);
   const { key, root } = await authority.current();
   const bytes = intentBytes({
     v: 1,
@@ -154,6 +154,9 @@ export async function mintCancel(
   });
   const signed = await signPayload(payload, key);
   const { cmd_sha256, token } = signed;
-  ledger.transaction(() => ledger.audit({ at: iat, kind: 'cancel.signed', op, operator, data: { cmd_sha256, token } }));
+  ledger.transaction(() => {
+    spend(ledger, 'cancel', op, iat);
+    ledger.audit({ at: iat, kind: 'cancel.signed', op, operator, data: { cmd_sha256, token } });
+  });
   return signed;
 }

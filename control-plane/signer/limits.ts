@@ -20,6 +20,12 @@ export type Use = keyof typeof limits;
 
 /** Counts one, or throws `RATE_LIMITED`. Part of its caller's transaction, before anything is written. */
 export function spend(ledger: SignerLedger, use: Use, subject: string, nowS: number): void {
+  demandLeft(ledger, use, subject, nowS);
+  ledger.run('INSERT INTO uses VALUES (?, ?, ?)', use, subject, nowS);
+}
+
+/** For what takes a while before it can be counted. Requests are taken one at a time, so there will still be one left. */
+export function demandLeft(ledger: SignerLedger, use: Use, subject: string, nowS: number): void {
   // Those of a time that has not come are of a clock that was wrong: nobody waits for them.
   ledger.run('DELETE FROM uses WHERE at <= ? OR at > ?', nowS - WINDOW_S, nowS);
   const { each, all } = limits[use];
@@ -28,7 +34,6 @@ export function spend(ledger: SignerLedger, use: Use, subject: string, nowS: num
   if (count('use = ? AND subject = ?', use, subject) >= each || count('use = ?', use) >= all) {
     throw new Failure('RATE_LIMITED', { reason: use });
   }
-  ledger.run('INSERT INTO uses VALUES (?, ?, ?)', use, subject, nowS);
 }
 
 /** Writes a refusal down, as long as there are not so many that they would be all that is written. */

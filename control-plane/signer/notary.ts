@@ -1,14 +1,12 @@
 // The root and the command key as the signer uses them: each root is in the audit before anything is done under it, and rows are
 // sealed by the key that it names. It must never hand out a root that the audit does not have.
 
-import { KeyObject, sign } from 'node:crypto';
-import { canonicalBytes } from '../../protocol/canonical.ts';
-import { toBase64url } from '../../protocol/keys.ts';
-import type { Authority, InForce } from '../config/authority.ts';
+import { signTokenWith } from '../../protocol/token.ts';
+import type { CommandAuthority, CommandInForce, CommandKey } from './command-authority.ts';
 import type { SignerLedger } from './ledger.ts';
 
 type NotaryParts = Readonly<{
-  authority: Pick<Authority, 'current' | 'chain'>;
+  authority: Pick<CommandAuthority, 'current' | 'chain'>;
   ledger: SignerLedger;
   nowS: () => number;
 }>;
@@ -16,7 +14,7 @@ type Seal = Readonly<{ is: 'row' | 'end'; n: number; hash: string; at: number }>
 
 export class Notary {
   readonly #parts: NotaryParts;
-  #key: Readonly<{ kid: string; private: KeyObject }> | undefined;
+  #key: CommandKey | undefined;
   #noted: number;
 
   constructor(parts: NotaryParts) {
@@ -27,7 +25,7 @@ export class Notary {
     this.#noted = newest ? (JSON.parse(newest.data) as { version: number }).version : 0;
   }
 
-  async current(): Promise<InForce> {
+  async current(): Promise<CommandInForce> {
     const { authority, ledger, nowS } = this.#parts;
     for (;;) {
       const inForce = await authority.current();
@@ -36,7 +34,7 @@ export class Notary {
       // Published between these two looks: once more, for the key that it names.
       if (newest && newest.root.version > inForce.root.version) continue;
       if (this.#key?.kid !== inForce.key.kid) {
-        this.#key = { kid: inForce.key.kid, private: KeyObject.from(inForce.key.privateKey) };
+        this.#key = inForce.key;
         ledger.sealWith(({ n, at, hash }) => this.seal({ is: 'row', n, hash, at }));
       }
       if (newest) {
@@ -51,9 +49,6 @@ export class Notary {
   /** An `lk-audit+jws`, made without waiting: rows are sealed within a transaction. */
   seal({ is, n, hash, at }: Seal): string {
     if (!this.#key) throw new Error('no key is in force');
-    const header = { alg: 'Ed25519', kid: this.#key.kid, typ: 'lk-audit+jws' };
-    const payload = { v: 1, is, n, hash, at };
-    const input = [header, payload].map((part) => toBase64url(canonicalBytes(part))).join('.');
-    return `${input}.${sign(null, Buffer.from(input), this.#key.private).toString('base64url')}`;
+    return signTokenWith('lk-audit+jws', { v: 1, is, n, hash, at }, this.#key);
   }
 }

@@ -271,6 +271,11 @@ export const adminMethods = {
     params: z.strictObject({ name: operatorName }),
     result: z.strictObject({ name: operatorName, totp_uri: z.string(), recovery_codes: z.array(recoveryCode) }),
   },
+  /** Public halves of the keys that could sign commands, also of those that no root names yet. */
+  'keys.held': {
+    params: z.strictObject({}),
+    result: z.strictObject({ keys: z.array(z.strictObject({ kid: bytes32, jwk: ed25519Jwk })) }),
+  },
   'operator.keys': { params: z.strictObject({}), result: z.strictObject({ operators }) },
   'policy.get': { params: z.strictObject({}), result: policySchema },
   'policy.set': {

@@ -7,10 +7,10 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { Failure } from '../../protocol/failure.ts';
-import type { Authority } from '../config/authority.ts';
 import { alarmsAfter } from './alarms.ts';
 import { auditEnd, auditPage } from './audit-pages.ts';
 import { AfterTurn, mailCode, passkeyOptions, registerPasskey, registrationOptions } from './challenges.ts';
+import type { CommandAuthority } from './command-authority.ts';
 import { mintCancel, mintCommand } from './commands.ts';
 import { buildIntent, intentStatus, showIntent } from './intents.ts';
 import { Notary } from './notary.ts';
@@ -24,6 +24,7 @@ import {
   setPolicy,
 } from './operators.ts';
 import type { SignerParts } from './parts.ts';
+import type { HeldKey } from './ports/signer.ts';
 import { proveIntent } from './proofs.ts';
 import { noteRefusal } from './refusals.ts';
 import { buildRelease } from './release.ts';
@@ -49,7 +50,8 @@ const IDLE_MS_MAX = 15_000;
 export type SignerServer = Readonly<{ close(): Promise<void> }>;
 
 /** As handed in: the root and the key are the notary's from here on. */
-type GivenParts = Omit<SignerParts, 'authority'> & Readonly<{ authority: Pick<Authority, 'current' | 'chain'> }>;
+type GivenParts = Omit<SignerParts, 'authority'> &
+  Readonly<{ authority: Pick<CommandAuthority, 'current' | 'chain' | 'held'> }>;
 
 export async function serveSigner(
   given: GivenParts,
@@ -75,7 +77,7 @@ export async function serveSigner(
       around: (asked, work) => noteRefusal(parts, asked, work),
     }),
     await listen(sockets.admin, 0o600, {
-      handlers: adminHandlers(parts, notary),
+      handlers: adminHandlers(parts, notary, () => given.authority.held()),
       inTurn,
       log,
       around: (_, work) => work(),
@@ -110,12 +112,13 @@ function signerHandlers(parts: SignerParts): Handlers {
   });
 }
 
-function adminHandlers(parts: SignerParts, notary: Notary): Handlers {
+function adminHandlers(parts: SignerParts, notary: Notary, held: () => Promise<HeldKey[]>): Handlers {
   return handlers<AdminMethods>(adminMethods, {
     'operator.add': (params) => addOperator(parts, params),
     'operator.list': () => listOperators(parts),
     'operator.recover': (params) => recoverOperator(parts, params),
     'operator.keys': () => operatorKeys(parts),
+    'keys.held': async () => ({ keys: await held() }),
     'factor.remove': (params) => removeFactor(parts, params),
     'policy.get': () => getPolicy(parts),
     'policy.set': (params) => setPolicy(parts, params),

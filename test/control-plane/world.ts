@@ -39,6 +39,7 @@ import {
 } from '../../protocol/keys.ts';
 import type { X25519Jwk } from '../../protocol/schema.ts';
 import { ScriptedAgent } from './scripted-agent.ts';
+import { commandAuthority } from './signer/desk.ts';
 
 const kernel = (count: number) => Uint8Array.from(randomBytes(count));
 
@@ -149,7 +150,7 @@ export class World {
     const paths = pathsIn(this.data);
     mkdirSync(paths.signerFolder, { recursive: true });
     const ledger = SignerLedger.open(paths.signerDatabase);
-    const authority = await Authority.open(paths, 'command');
+    const authority = await commandAuthority(this.data);
     const parts = {
       ledger,
       authority,

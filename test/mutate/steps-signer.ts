@@ -191,12 +191,7 @@ export const signerSteps: readonly Mutation[] = [
   // Not more than anybody needs, and nothing of machines that they did not sign.
   change('limits: of each', LIMITS, "count('use = ? AND subject = ?', use, subject) >= each || ", ''),
   change('limits: of all together', LIMITS, " || count('use = ?', use) >= all", ''),
-  change(
-    'limits: a command counts',
-    COMMANDS,
-    "ledger.transaction(() => spend(ledger, 'signature', stored.agent, iat));",
-    '',
-  ),
+  change('limits: a command counts', COMMANDS, "spend(ledger, 'signature', stored.agent, iat);", ''),
   drop('seen: one key a machine', SEEN, "if (known) throw new Failure('ALREADY_EXISTS', { agent });"),
   change(
     'seen: receipts of that machine’s own key',

@@ -3,7 +3,7 @@
 
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { Failure } from '../../../protocol/failure.ts';
+import { codeOf, Failure } from '../../../protocol/failure.ts';
 import { type SigningKey, signingKeyFromSeed } from '../../../protocol/keys.ts';
 import type { RootPayload } from '../../../protocol/root.ts';
 import { keyFiles, laterKeyFile, type OnlineRole, roleFolder } from '../../config/authority.ts';
@@ -37,7 +37,13 @@ export async function exportRoot({ output, json }: Json & Readonly<{ output?: st
   else writeLine(`Wrote ${output}: root version ${root.version} of ${root.iss}.`);
 }
 
-export type RotateOptions = Json & Readonly<{ days: number; output?: string }>;
+export type RotateOptions = Json &
+  Readonly<{
+    days: number;
+    output?: string;
+    /** Name the key that a key program or a credential holds, instead of making one. */
+    held?: boolean;
+  }>;
 
 /**
  * Makes a new key for a role and the root that names it alone. Where the root keys lie on this host the root is published
@@ -46,6 +52,7 @@ export type RotateOptions = Json & Readonly<{ days: number; output?: string }>;
 export async function rotateKey(role: OnlineRole, options: RotateOptions): Promise<void> {
   const house = await openHouse(options);
   const { paths, current } = house;
+  if (options.held) return nameHeldKey(role, house, options);
   const seed = randomKernel()(32);
   const { kid, jwk } = await signingKeyFromSeed(Uint8Array.from(seed));
   const expires = Math.floor(Date.now() / 1000) + options.days * DAY_S;
@@ -54,6 +61,19 @@ export async function rotateKey(role: OnlineRole, options: RotateOptions): Promi
   writeKey(join(roleFolder(paths, role), laterKeyFile(role, kid)), seed);
   seed.fill(0);
   await handOn(house, next, options);
+}
+
+/** The running signer says what it could sign with; it goes on with the key before until the root is published. */
+async function nameHeldKey(role: OnlineRole, house: House, options: RotateOptions): Promise<void> {
+  if (role !== 'command') throw new Failure('CONFIG_INVALID', { field: 'held', reason: 'the command key alone' });
+  const { keys } = await adminClient(house.paths.adminSocket)('keys.held', {});
+  const fresh = keys.filter(({ kid }) => !house.current.roles.command.kids.includes(kid));
+  const [key] = fresh;
+  if (!key || fresh.length > 1) {
+    throw new Failure('CONFIG_INVALID', { field: 'held', reason: 'not exactly one new key', count: fresh.length });
+  }
+  const expires = Math.floor(Date.now() / 1000) + options.days * DAY_S;
+  await handOn(house, await nextRoot(house.current, { expires, command: key.jwk }), options);
 }
 
 /**
@@ -138,7 +158,19 @@ async function demandKey(paths: Paths, role: OnlineRole, root: RootPayload): Pro
   for (const name of keyFiles(folder, role)) {
     if (root.roles[role].kids.includes((await readKey(join(folder, name))).kid)) return;
   }
+  const held = role === 'command' ? await heldBySigner(paths) : [];
+  if (held.some((kid) => root.roles.command.kids.includes(kid))) return;
   throw new Failure('CONFIG_INVALID', { role, reason: 'its key is not on this host' });
+}
+
+/** Keys that lie in no file here; a signer that does not run holds none that could be counted on. */
+async function heldBySigner({ adminSocket }: Paths): Promise<string[]> {
+  try {
+    return (await adminClient(adminSocket)('keys.held', {})).keys.map(({ kid }) => kid);
+  } catch (error) {
+    if (codeOf(error) === 'SIGNER_UNAVAILABLE') return [];
+    throw error;
+  }
 }
 
 /** What a withdrawn key could still sign, nobody believes; the file is only a temptation. */

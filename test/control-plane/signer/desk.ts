@@ -7,10 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TOTP, Secret as TotpSecret } from 'otpauth';
 import { pino } from 'pino';
-import { Authority } from '../../../control-plane/config/authority.ts';
 import { openInstallation } from '../../../control-plane/config/installation.ts';
 import { pathsIn } from '../../../control-plane/config/paths.ts';
+import { TrustChain } from '../../../control-plane/config/trust-chain.ts';
+import { folderSigner } from '../../../control-plane/signer/adapters/signer-file.ts';
 import { adminClient, signerClient } from '../../../control-plane/signer/client.ts';
+import { CommandAuthority } from '../../../control-plane/signer/command-authority.ts';
 import { SignerLedger } from '../../../control-plane/signer/ledger.ts';
 import type { Letter, Mailer } from '../../../control-plane/signer/mailer.ts';
 import type { Proof, Seen } from '../../../control-plane/signer/requests.ts';
@@ -84,6 +86,12 @@ export async function enrolled(ek: SigningKey, agent = AGENT): Promise<Extract<S
   return { t: 'machine', agent, vm: newId('vm', kernel), project: 'default', ik: ik.jwk, ek: ek.jwk };
 }
 
+/** Whose key lies in the signer's folder. */
+export async function commandAuthority(data: string): Promise<CommandAuthority> {
+  const paths = pathsIn(data);
+  return CommandAuthority.open(await TrustChain.open(paths), [folderSigner(paths.signerFolder)]);
+}
+
 /** The code of a refusal, or `null` where there was none. */
 export const refusal = async (asked: Promise<unknown>): Promise<string | null> =>
   asked.then(
@@ -119,12 +127,13 @@ export class Desk {
   async start(): Promise<void> {
     const paths = pathsIn(this.data);
     const ledger = SignerLedger.open(paths.signerDatabase);
-    const authority = await Authority.open(paths, 'command');
+    const authority = await commandAuthority(this.data);
     const log = pino({ level: 'trace' }, { write: (line: string) => void this.logged.push(line) });
     const parts = {
       ledger,
       authority: {
         chain: authority.chain,
+        held: () => authority.held(),
         current: async () => {
           const inForce = await authority.current();
           return this.root ? { ...inForce, root: this.root } : inForce;

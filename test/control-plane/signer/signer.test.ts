@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { TOTP, Secret as TotpSecret } from 'otpauth';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { Authority } from '../../../control-plane/config/authority.ts';
 import { openInstallation } from '../../../control-plane/config/installation.ts';
 import { pathsIn } from '../../../control-plane/config/paths.ts';
 import { adminClient, signerClient } from '../../../control-plane/signer/client.ts';
@@ -29,7 +28,7 @@ import { type RootPayload, roleKeys } from '../../../protocol/root.ts';
 import { newId, parseSchema } from '../../../protocol/schema.ts';
 import type { Ready } from '../../../protocol/session.ts';
 import { verifyToken } from '../../../protocol/token.ts';
-import { AGENT, enrolled, refusal, signedReady } from './desk.ts';
+import { AGENT, commandAuthority, enrolled, refusal, signedReady } from './desk.ts';
 
 const kernel = (count: number) => Uint8Array.from(randomBytes(count));
 
@@ -50,7 +49,7 @@ const codeAt = (ms: number) => new TOTP({ secret }).generate({ timestamp: ms });
 
 async function open(): Promise<void> {
   ledger = SignerLedger.open(paths().signerDatabase);
-  const authority = await Authority.open(paths(), 'command');
+  const authority = await commandAuthority(data);
   const log = pino({ level: 'silent' });
   const parts = { ledger, authority, randomBytes: kernel, nowS: () => Math.floor(nowMs / 1000), log };
   const sockets = { signer: paths().signerSocket, admin: paths().adminSocket };
