@@ -2,7 +2,7 @@
 // `latchkey-agent`: the command line. Each command loads only what it needs, since the link is resident and an executor
 // starts for every operation.
 
-import { Failure } from '../protocol/failure.ts';
+import type { Failure } from '../protocol/failure.ts';
 
 const USAGE = `usage: latchkey-agent COMMAND
 
@@ -28,7 +28,7 @@ async function main(argv: readonly string[]): Promise<void> {
       return (await import('./executor/main.ts')).runExecutor({ rebootPatienceMs: readPatience(rest) * 1000 });
     case 'enrol': {
       expect(rest, ['--retry']);
-      const agent = await (await import('./link/main.ts')).runEnrol({
+      const agent = await (await import('./enrolment/main.ts')).runEnrol({
         retry: rest.includes('--retry'),
         entry: import.meta.filename,
       });
@@ -63,6 +63,11 @@ async function main(argv: readonly string[]): Promise<void> {
 
 class Usage extends Error {}
 
+/** By its name: in a bundle each part carries the class itself. */
+function isFailure(error: unknown): error is Failure {
+  return error instanceof Error && error.name === 'Failure';
+}
+
 function expect(rest: readonly string[], allowed: readonly string[]): void {
   const unknown = rest.find((word) => !allowed.includes(word));
   if (unknown !== undefined) throw new Usage(`unexpected ${unknown}`);
@@ -83,7 +88,7 @@ try {
     console.error(`latchkey-agent: ${error.message}\n\n${USAGE}`);
     process.exit(2);
   }
-  if (!(error instanceof Failure)) throw error;
+  if (!isFailure(error)) throw error;
   console.error(`latchkey-agent: ${error.line}`);
   process.exit(1);
 }

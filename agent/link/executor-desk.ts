@@ -51,11 +51,19 @@ export class ExecutorDesk {
   #ackTries = 0;
   #asking = false;
   #errands: Promise<unknown> = Promise.resolve();
+  #errandsOpen = 0;
+  /** An operation is under way somewhere, as far as is known. */
+  #watching = false;
 
   constructor(path: string, events: DeskEvents, log: Logger) {
     this.#path = path;
     this.#events = events;
     this.#log = log;
+  }
+
+  /** Whether no executor is asked, prepared or at work, and no operation waits to be taken up again. */
+  get idle(): boolean {
+    return !this.#current && !this.#resumed && !this.#watching && this.#errandsOpen === 0;
   }
 
   report(): Promise<Report> {
@@ -80,7 +88,10 @@ export class ExecutorDesk {
 
   /** Short requests take turns: each is a process, and the service manager starts only a few at a time. */
   #errand<T>(run: () => Promise<T>): Promise<T> {
-    const turn = this.#errands.then(run);
+    this.#errandsOpen += 1;
+    const turn = this.#errands.then(run).finally(() => {
+      this.#errandsOpen -= 1;
+    });
     this.#errands = turn.catch(() => undefined);
     return turn;
   }
@@ -211,10 +222,12 @@ export class ExecutorDesk {
 
   /** After an executor's end: is there still an operation under way? Then another one takes it up. */
   #lookAgain(): void {
+    this.#watching = true;
     setTimeout(() => {
       this.report()
         .then(({ open, receipts }) => {
           for (const token of receipts) this.#events.receipt(token);
+          this.#watching = false;
           if (open === null) this.#looks = 0;
           else this.resume(open);
         })

@@ -16,6 +16,7 @@ import type { Report } from './executor-client.ts';
 import { ExecutorDesk } from './executor-desk.ts';
 import { greet, type ServerClock } from './handshake.ts';
 import type { LinkIdentity, Progress } from './identity.ts';
+import type { Memory } from './memory.ts';
 import { Outbox } from './outbox.ts';
 import { type Address, ControlPlaneSocket } from './socket.ts';
 import type { LinkEvent } from './status-note.ts';
@@ -33,6 +34,7 @@ export type LinkParts = Readonly<{
   storeProgress(progress: Progress): Promise<void>;
   /** Told of every change of the connection. */
   note(event: LinkEvent): Promise<void>;
+  memory: Memory;
   log: Logger;
 }>;
 
@@ -40,6 +42,8 @@ export type LinkParts = Readonly<{
 const STEADY_MS = 60_000;
 /** An executor that did not answer is asked again. */
 const REPORT_RETRY_MS = 5_000;
+/** Executors that start with the machine may be slow; the control plane waits for a hello no longer than twice this. */
+const REPORT_PATIENCE_MS = 5_000;
 const FACTS_INTERVAL_MS = 3_600_000;
 
 export class Link {
@@ -49,6 +53,9 @@ export class Link {
   #socket: ControlPlaneSocket | undefined;
   #clock: ServerClock | undefined;
   #root: RootPayload | undefined;
+  /** Something was done since garbage was collected. */
+  #littered = true;
+  #outgrown = false;
 
   constructor(parts: LinkParts) {
     this.#parts = parts;
@@ -64,8 +71,11 @@ export class Link {
     );
   }
 
-  /** Connects again and again until the signal ends it. */
-  async run(stop: AbortSignal): Promise<void> {
+  /**
+   * Connects again and again until the signal ends it, or until this process holds too much memory, which is said between
+   * operations and never in one.
+   */
+  async run(stop: AbortSignal): Promise<'stopped' | 'outgrown'> {
     const { log, addresses } = this.#parts;
     let host: string | null = null;
     for (let attempt = 1, turn = 0; !stop.aborted; attempt += 1, turn += 1) {
@@ -83,6 +93,10 @@ export class Link {
         log.warn({ code, details }, 'connection failed');
         await this.#parts.note({ state: 'disconnected', host, trouble: { code, details } });
       }
+      if (this.#hasOutgrown()) {
+        await this.#parts.note({ state: 'stopped', host });
+        return 'outgrown';
+      }
       if (performance.now() - startedMs > STEADY_MS) attempt = 1;
       const [byte = 0, fraction = 0] = this.#parts.random.bytes(2);
       await sleep(reconnectDelayMs(attempt, (byte + fraction / 256) / 256), undefined, { signal: stop }).catch(
@@ -90,13 +104,16 @@ export class Link {
       );
     }
     await this.#parts.note({ state: 'stopped', host });
+    return 'stopped';
   }
 
   async #connection(address: Address, stop: AbortSignal): Promise<void> {
     const { log } = this.#parts;
-    const report = await this.#report();
-    const socket = await ControlPlaneSocket.open(address).catch((error: unknown) => {
+    // The executor starts while the connection is made.
+    const asked = this.#report();
+    const socket = await ControlPlaneSocket.open(address).catch(async (error: unknown) => {
       // What is left to be done needs nobody outside, and what is to be proven after a boot is proven soon after it.
+      const report = await asked;
       if (report?.open) this.#desk.resume(report.open);
       throw error;
     });
@@ -106,6 +123,7 @@ export class Link {
     let stopBeats = () => {};
     let stopFacts = () => {};
     try {
+      const report = await soon(asked);
       const { clock, root } = await this.#greet(socket, report);
       this.#clock = clock;
       this.#root = root;
@@ -113,11 +131,14 @@ export class Link {
       void this.#parts.note({ state: 'connected', host: address.url.host, serverNow: clock.nowS() });
       this.#outbox.hold();
       this.#socket = socket;
-      stopBeats = socket.keepAlive(() => socket.send({ t: 'heartbeat', uptime_s: Math.floor(process.uptime()) }));
+      stopBeats = socket.keepAlive(() => this.#beat(socket));
       stopFacts = this.#sendFacts(socket);
       await this.#bringRoots(report?.root ?? root.version);
       this.#catchUp(socket, report);
-      for (let frame = await socket.next(); frame; frame = await socket.next()) await this.#take(frame);
+      for (let frame = await socket.next(); frame && !this.#outgrown; frame = await socket.next()) {
+        this.#littered = true;
+        await this.#take(frame);
+      }
     } finally {
       this.#socket = undefined;
       this.#desk.disconnected();
@@ -126,6 +147,24 @@ export class Link {
       stop.removeEventListener('abort', end);
       socket.terminate();
     }
+  }
+
+  /** All that is done at intervals: a word to the control plane, and a look at ourselves while there is nothing else to do. */
+  #beat(socket: ControlPlaneSocket): void {
+    socket.send({ t: 'heartbeat', uptime_s: Math.floor(process.uptime()) });
+    if (this.#littered && this.#desk.idle) {
+      this.#littered = false;
+      this.#parts.memory.collect();
+    }
+    if (this.#hasOutgrown()) socket.close();
+  }
+
+  #hasOutgrown(): boolean {
+    if (!this.#outgrown && this.#desk.idle && this.#parts.memory.outgrown()) {
+      this.#outgrown = true;
+      this.#parts.log.warn({}, 'this process holds too much memory');
+    }
+    return this.#outgrown;
   }
 
   /** What the executor's journal says; without it the link still connects, to be seen. */
@@ -281,6 +320,13 @@ export class Link {
     const timer = setInterval(send, FACTS_INTERVAL_MS);
     return () => clearInterval(timer);
   }
+}
+
+/** A report that comes in time. One that is late is asked for again once the connection stands. */
+async function soon(asked: Promise<Report | null>): Promise<Report | null> {
+  const came = new AbortController();
+  const late = sleep(REPORT_PATIENCE_MS, null, { signal: came.signal }).catch(() => null);
+  return Promise.race([asked, late]).finally(() => came.abort());
 }
 
 /** When a command says that it is good; nothing where it cannot be read. */

@@ -1,68 +1,29 @@
-// Composition root of the unprivileged, resident process, and of enrolment, which makes that process's identity.
+// Composition root of the unprivileged, resident process. What it imports is resident: nothing of enrolment, nothing of the
+// executor.
 
-import { execFile } from 'node:child_process';
-import { chmod, chown, mkdir, readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { type Logger, pino } from 'pino';
-import { codeOf, Failure } from '../../protocol/failure.ts';
-import { toBase64url } from '../../protocol/keys.ts';
-import type { RootPayload } from '../../protocol/root.ts';
-import { parseSchema } from '../../protocol/schema.ts';
-import { type Facts, facts as factsSchema } from '../../protocol/session.ts';
+import { codeOf } from '../../protocol/failure.ts';
 import { procAt } from '../adapters/proc.ts';
 import { randomKernel } from '../adapters/random-kernel.ts';
 import { controlPlaneUrls, paths, readConfig, readTrust } from '../config.ts';
-import { replaceFile } from '../durable-file.ts';
-import {
-  demandMadeHere,
-  type EnrolledIdentity,
-  fingerprintOf,
-  makeKeys,
-  readIdentity,
-  readKeys,
-  writeIdentity,
-} from '../executor/identity.ts';
-import { hashInstance, hashMachine, readMachine } from '../machine.ts';
-import { wordOf, writeNote } from '../notes.ts';
 import { RootShelf } from '../root-shelf.ts';
-import { demandGuestForSources } from '../source-guard.ts';
 import { AGENT_VERSION } from '../version.ts';
-import { reconnectDelayMs } from './backoff.ts';
-import { enrol } from './enrol.ts';
-import {
-  type LinkIdentity,
-  makeLinkKey,
-  readLinkIdentity,
-  readProgress,
-  writeLinkIdentity,
-  writeProgress,
-} from './identity.ts';
-import {
-  dropJoinToken,
-  exposedTokens,
-  hasJoinToken,
-  type JoinToken,
-  readJoinToken,
-  tokenPlaces,
-} from './join-token.ts';
+import { readFactsInChild } from './facts-child.ts';
+import { type LinkIdentity, readLinkIdentity, readProgress, writeProgress } from './identity.ts';
 import { Link } from './link.ts';
-import { bringBack, setAside } from './other-machine.ts';
-import type { Address } from './socket.ts';
+import { interpretOnly, processMemory, startAnew } from './memory.ts';
 import { StatusNote } from './status-note.ts';
 
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
-const FACTS_TIMEOUT_MS = 20_000;
 const ENROLMENT_POLL_MS = 5_000;
-/** Refusals that another try, later, may not meet. */
-const PASSING = ['SERVER_UNREACHABLE', 'RATE_LIMITED'];
-
-const makeLog = (name: string): Logger => pino({ name, level: process.env['LATCHKEY_LOG_LEVEL'] ?? 'info' });
 
 /** Runs until SIGTERM. Without an identity it waits for one: enrolment may still be on its way. */
 export async function runLink(entry: string): Promise<void> {
+  interpretOnly();
   process.umask(0o077);
-  const log = makeLog('latchkey-link');
+  const log = pino({ name: 'latchkey-link', level: process.env['LATCHKEY_LOG_LEVEL'] ?? 'info' });
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   const [config, { trust, root }] = await Promise.all([readConfig(), readTrust()]);
@@ -88,9 +49,10 @@ export async function runLink(entry: string): Promise<void> {
     readProgress: () => readProgress(paths.link),
     storeProgress: (progress) => writeProgress(paths.link, progress),
     note: (event) => status.tell(event),
+    memory: processMemory(),
     log,
   });
-  await link.run(stop.signal);
+  if ((await link.run(stop.signal)) === 'outgrown') startAnew();
   process.exit();
 }
 
@@ -110,178 +72,4 @@ async function awaitIdentity(log: Logger, stop: AbortSignal): Promise<LinkIdenti
     }
   }
   return null;
-}
-
-/** The facts of a short child process, checked like any other input. */
-async function readFactsInChild(entry: string): Promise<Facts> {
-  try {
-    const { stdout } = await promisify(execFile)(process.execPath, [entry, 'facts'], {
-      timeout: FACTS_TIMEOUT_MS,
-      env: { PATH: '/usr/bin:/bin:/usr/sbin:/sbin' },
-    });
-    return parseSchema(factsSchema, JSON.parse(stdout));
-  } catch (cause) {
-    if (cause instanceof Failure) throw cause;
-    throw new Failure('INTERNAL', { reason: 'facts' }, cause);
-  }
-}
-
-/**
- * Enrols this machine once; a machine that is enrolled already is left as it is. With `retry` a control plane that cannot
- * be reached is asked again, with back-off, until it answers. Returns the agent's id.
- */
-export async function runEnrol(options: EnrolOptions): Promise<string> {
-  process.umask(0o077);
-  demandGuestForSources();
-  try {
-    const agent = await enrolOnce(options);
-    await rm(paths.enrolmentNote, { force: true });
-    return agent;
-  } catch (error) {
-    if (codeOf(error)) await noteEnrolment(error as Failure, false);
-    throw error;
-  }
-}
-
-/** What went wrong, for `latchkey-agent status`. Where it cannot be noted it is still said and logged. */
-async function noteEnrolment({ code, details }: Failure, retrying: boolean): Promise<void> {
-  const at = Math.floor(Date.now() / 1000);
-  const [host, reason] = [wordOf(details['host']), wordOf(details['reason'])];
-  try {
-    await makeState();
-    await writeNote(paths.enrolmentNote, { v: 1, at, code, host, reason, retrying });
-  } catch {
-    // The disk, most likely: then there is no status either.
-  }
-}
-
-async function makeState(): Promise<void> {
-  await mkdir(paths.state, { recursive: true });
-  // Whatever the umask: the link's user must get through to its own folder.
-  await chmod(paths.state, 0o755);
-}
-
-type EnrolOptions = Readonly<{ retry: boolean; entry: string }>;
-
-async function enrolOnce({ retry, entry }: EnrolOptions): Promise<string> {
-  const known = await readIdentity(paths.executor).catch(absentWhenNotEnrolled);
-  if (known && (await isOwn(known))) {
-    await finishEnrolment(known);
-    return known.agent;
-  }
-  const [config, { trust, root }] = await Promise.all([readConfig(), readTrust()]);
-  const addresses = controlPlaneUrls(trust, config).map((url) => ({ url, caPem: trust.ca_pem }));
-  const joinToken = await readJoinToken(tokens());
-  await warnOfExposure();
-  // Only now that there is a token: without one, putting the machine's ids right brings its identity back.
-  if (known) await setAside(paths);
-  try {
-    return await enrolAnew({ retry, entry, addresses, root, joinToken });
-  } catch (error) {
-    // The token was of no use: as if there had been none.
-    if (known && codeOf(error)?.startsWith('JOIN_TOKEN_')) await bringBack(paths, known);
-    throw error;
-  }
-}
-
-type Fresh = EnrolOptions & Readonly<{ addresses: readonly Address[]; root: RootPayload; joinToken: JoinToken }>;
-
-/** With keys of this machine's own; those of a try that was cut off are taken up again. */
-async function enrolAnew({ retry, entry, addresses, root, joinToken }: Fresh): Promise<string> {
-  const random = randomKernel();
-  await makeState();
-  const { ek, macKey } = await makeKeys(paths.executor, random);
-  const ik = await makeLinkKey(await makeLinkFolder(), random, await linkOwner());
-  const marker = await makeMarker(toBase64url(random.bytes(32)));
-  const facts = await readFactsInChild(entry).catch(() => null);
-  // The executor's shelf: this is root. The link is told of the same roots when it connects.
-  const roots = new RootShelf(paths.executorRoots, root);
-  const machine = await readMachine();
-  const [machineSha256, instanceSha256] = [await hashMachine(machine), await hashInstance(machine)];
-  const request = { ik, ek, roots, addresses, joinToken: joinToken.text, machineSha256, instanceSha256, facts, random };
-  const ask = () => enrol(request);
-  const answer = retry ? await askUntilAnswered(ask, makeLog('latchkey-enrol')) : await ask();
-  // The executor's identity is the one that counts: it is written first, and a start without the link's finishes here.
-  const { agent, project } = answer;
-  const identity = { v: 1, agent, project, marker, machine: fingerprintOf(macKey, machine) } as const;
-  await writeIdentity(paths.executor, identity);
-  await finishEnrolment(identity);
-  if (joinToken.source === 'credential') say(KEPT);
-  return identity.agent;
-}
-
-const say = (line: string) => console.error(`latchkey-agent: ${line}`);
-
-const KEPT =
-  'the join token is a credential in this machine’s settings, and cannot be deleted from here. Used up it is ' +
-  'worthless; one of a group works for others as well: take it away.';
-
-const tokens = () => tokenPlaces(paths, process.env['CREDENTIALS_DIRECTORY']);
-
-/** A file that others can read is used all the same: nothing but its use makes it worthless to them. */
-async function warnOfExposure(): Promise<void> {
-  for (const reason of await exposedTokens(tokens())) say(new Failure('JOIN_TOKEN_EXPOSED', { reason }).line);
-}
-
-/** Whether the identity was made in this machine; in another one and without a token to get a new one, `CLONE_SUSPECTED`. */
-async function isOwn(known: EnrolledIdentity): Promise<boolean> {
-  const { macKey } = await readKeys(paths.executor);
-  try {
-    await demandMadeHere(known, macKey);
-    return true;
-  } catch (error) {
-    if (!(await hasJoinToken(tokens()))) throw error;
-    return false;
-  }
-}
-
-async function finishEnrolment({ agent, project }: { agent: string; project: string }): Promise<void> {
-  await writeLinkIdentity(paths.link, { agent, project }, await linkOwner());
-  await dropJoinToken(tokens());
-}
-
-async function askUntilAnswered<T>(ask: () => Promise<T>, log: Logger): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await ask();
-    } catch (error) {
-      const code = codeOf(error);
-      if (!code || !PASSING.includes(code)) throw error;
-      log.warn({ code, attempt }, 'not enrolled yet');
-      await noteEnrolment(error as Failure, true);
-      await sleep(reconnectDelayMs(attempt, Math.random()));
-    }
-  }
-}
-
-function absentWhenNotEnrolled(error: unknown): null {
-  if (codeOf(error) === 'NOT_ENROLLED') return null;
-  throw error;
-}
-
-/** Writes the marker of this root, or keeps the one that an earlier try wrote. */
-async function makeMarker(fresh: string): Promise<string> {
-  const present = await readFile(paths.marker, 'utf8').catch(() => null);
-  if (present !== null && /^[A-Za-z0-9_-]{43}$/.test(present)) return present;
-  await replaceFile(paths.marker, fresh);
-  return fresh;
-}
-
-const LINK_USER = 'latchkey-agent';
-
-async function makeLinkFolder(): Promise<string> {
-  const { uid, gid } = await linkOwner();
-  await mkdir(paths.link, { recursive: true, mode: 0o700 });
-  await chown(paths.link, uid, gid);
-  return paths.link;
-}
-
-/** The link's user, from the machine's own database; without it there is nobody to give the link's key to. */
-async function linkOwner(): Promise<{ uid: number; gid: number }> {
-  const line = (await readFile('/etc/passwd', 'utf8')).split('\n').find((entry) => entry.startsWith(`${LINK_USER}:`));
-  const [, , uid, gid] = line?.split(':').map(Number) ?? [];
-  if (uid === undefined || gid === undefined || !Number.isInteger(uid) || !Number.isInteger(gid)) {
-    throw new Failure('CONFIG_INVALID', { field: 'user', reason: LINK_USER });
-  }
-  return { uid, gid };
 }

@@ -10,7 +10,7 @@ const OWN_GENERATOR =
 
 const LISTED: Readonly<Record<string, string>> = {
   'agent/durable-file.ts': 'the name of a temporary file',
-  'agent/link/main.ts': 'when to connect again',
+  'agent/enrolment/main.ts': 'when to ask again',
   'control-plane/cli/client/private-files.ts': 'the name of a temporary file',
   'control-plane/cli/trust.ts': 'the name of a temporary file',
   'control-plane/config/certificates.ts': 'the platform makes keys for TLS',

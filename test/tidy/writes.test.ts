@@ -16,13 +16,13 @@ const LISTED: Readonly<Record<string, string>> = {
   'agent/adapters/process-children.ts': 'a password, into a pseudo-terminal',
   'agent/adapters/write-as-owner.ts': 'a VNC password file, as its owner',
   'agent/durable-file.ts': 'files of the agent’s own folders',
+  'agent/enrolment/main.ts': 'the agent’s own folders',
   'agent/executor/identity.ts': 'the executor’s folder',
   'agent/link/join-token.ts': 'the join token, which goes',
-  'agent/link/main.ts': 'the agent’s own folders',
   'agent/link/other-machine.ts': 'what another machine’s disk brought into those',
 };
 /** The number of the link's user is read there. */
-const READ: Readonly<Record<string, string>> = { 'agent/link/main.ts': "readFile('/etc/passwd', 'utf8')" };
+const READ: Readonly<Record<string, string>> = { 'agent/enrolment/main.ts': "readFile('/etc/passwd', 'utf8')" };
 const NOT_OURS =
   /\/etc\/(?:passwd|shadow|gshadow|group|fstab|default|grub)|\/boot\b|grub|\/sysroot|\/run\/nextroot|efivars/;
 

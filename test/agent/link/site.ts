@@ -27,7 +27,7 @@ export type Site = Readonly<{
   /** A connection that has been greeted and has heard `synced`. */
   connected(): Promise<Visitor>;
   stop(): Promise<void>;
-  running: Promise<void>;
+  running: Promise<'stopped' | 'outgrown'>;
 }>;
 
 /** Tests run beside each other, so what they opened is given back when all of a file have ended. */
@@ -79,6 +79,7 @@ export async function makeSite({ parts = {}, root, executor: prepare, without, t
     note: async (event) => {
       notes.push(event);
     },
+    memory: { collect: () => {}, outgrown: () => false },
     log: pino({ level: 'trace' }, { write: (line: string) => log.push(line) }),
     ...parts,
   });
