@@ -55,8 +55,14 @@ describe('the executor from its sources', () => {
     expect(await marked({ runner: { pid: other('pid'), mnt: other('mnt') } })).toBeUndefined();
   });
 
-  test('has no such rule once it is packaged', async () => {
-    expect(await codeFrom(() => demandGuestForSources(join(folder, 'absent'), false))).toBeUndefined();
+  test.each([
+    ['/home/ada/latchkey/dist/agent/main.js', 'OUTSIDE_GUEST'],
+    ['/usr/lib/latchkey-agent/agent/source-guard.ts', 'OUTSIDE_GUEST'],
+    ['/usr/lib/latchkey-agent-2/main.js', 'OUTSIDE_GUEST'],
+    ['/usr/lib/latchkey-agent/main.js', undefined],
+    ['/usr/lib/latchkey-agent/part-2YHQGYI7.js', undefined],
+  ])('%s is held to it: %s', async (file, code) => {
+    expect(await codeFrom(() => demandGuestForSources(join(folder, 'absent'), file))).toBe(code);
   });
 });
 

@@ -21,13 +21,18 @@ export const FORWARD_SERVICE: Service = {
   argv: ['/usr/lib/latchkey-lab/lab-forward', String(FORWARD_PORT), '/run/lab/wire/out.sock'],
 };
 
-const AGENT = '/usr/bin/latchkey-agent';
-
-export const PRODUCT_SERVICES: readonly Service[] = [
-  { name: 'executor', user: 'root', policy: 'accept', argv: [AGENT, 'executor'] },
-  { name: 'enrol', user: 'root', policy: 'oneshot', argv: [AGENT, 'enrol'] },
-  { name: 'link', user: 'latchkey-agent', policy: 'always', argv: [AGENT, 'run'] },
+/** The product as a guest runs it, by the words that start its command line. */
+const productServices = (...agent: string[]): readonly Service[] => [
+  { name: 'executor', user: 'root', policy: 'accept', argv: [...agent, 'executor'] },
+  { name: 'enrol', user: 'root', policy: 'oneshot', argv: [...agent, 'enrol'] },
+  { name: 'link', user: 'latchkey-agent', policy: 'always', argv: [...agent, 'run'] },
 ];
+
+export const PRODUCT_SERVICES: readonly Service[] = productServices('/usr/bin/latchkey-agent');
+
+/** The same from the bundle in `dist/agent`, which must have been built, run by that Node of the project. */
+export const bundleServices = (node = `node_modules/node-linux-${process.arch}/bin/node`): readonly Service[] =>
+  productServices(`/usr/lib/latchkey-agent/${node}`, '/usr/lib/latchkey-agent/dist/agent/main.js');
 
 /** Debian's wrapper where it is there, since only it works on a copy of the password file; else the server itself. */
 export function findVncService(): Service | undefined {

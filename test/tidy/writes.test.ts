@@ -18,6 +18,7 @@ const LISTED: Readonly<Record<string, string>> = {
   'agent/durable-file.ts': 'files of the agent’s own folders',
   'agent/enrolment/main.ts': 'the agent’s own folders',
   'agent/executor/identity.ts': 'the executor’s folder',
+  'agent/image/bundle.ts': 'the agent itself, where it is made',
   'agent/link/join-token.ts': 'the join token, which goes',
   'agent/link/other-machine.ts': 'what another machine’s disk brought into those',
 };
