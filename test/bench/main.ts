@@ -1,15 +1,23 @@
-// `npm run bench -- NAME`: measures against a baseline in the same run, interleaved, and prints ratios. Nothing here
-// asserts a time.
+// `npm run bench -- NAME`: measures against a baseline in the same run, in turns, and prints ratios. Nothing here asserts a
+// time.
 
+import { benchAgent } from './agent.ts';
 import { benchReset } from './reset.ts';
 
-const benches: Readonly<Record<string, (rounds: number) => Promise<void>>> = { reset: benchReset };
+type Bench = Readonly<{ rounds: number; run(rounds: number, options: { json: boolean }): Promise<void> }>;
+const benches: Readonly<Record<string, Bench>> = {
+  agent: { rounds: 9, run: benchAgent },
+  reset: { rounds: 15, run: benchReset },
+};
 
-const [name = '', rounds = '15'] = process.argv.slice(2);
-const bench = benches[name];
-if (!bench || !/^[1-9][0-9]{0,2}$/.test(rounds)) {
-  console.error(`usage: npm run bench -- ${Object.keys(benches).join('|')} [ROUNDS]`);
+const words = process.argv.slice(2);
+const json = words.includes('--json');
+const [name = '', rounds, ...more] = words.filter((word) => word !== '--json');
+const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
+const unknown = more.length > 0 || (json && name !== 'agent') || (rounds && !/^[1-9][0-9]{0,2}$/.test(rounds));
+if (!bench || unknown) {
+  console.error('usage: npm run bench -- agent [ROUNDS] [--json]\n       npm run bench -- reset [ROUNDS]');
   process.exit(2);
 }
-await bench(Number(rounds));
+await bench.run(rounds ? Number(rounds) : bench.rounds, { json });
 process.exit();

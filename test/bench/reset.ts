@@ -6,6 +6,7 @@ import { AGENT_URL, createAttachedGuest } from '../lab/enrolled.ts';
 import type { Guest } from '../lab/guest.ts';
 import { Issuer } from '../lab/issuer.ts';
 import { PRODUCT_SERVICES } from '../lab/services.ts';
+import { median } from './table.ts';
 
 const ACCOUNT = 'bob';
 const TYPING_MS = 1_000;
@@ -78,14 +79,6 @@ function readMarks(log: string, op: string): Record<Mark, number> {
   const { marks = {} } = JSON.parse(line ?? '{}') as { marks?: Partial<Record<Mark, number>> };
   for (const name of MARKS) if (marks[name] === undefined) throw new Error(`the log has no mark ${name}`);
   return marks as Record<Mark, number>;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1
-    ? (sorted[middle] ?? Number.NaN)
-    : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
 }
 
 function print(rounds: readonly Round[]): void {
