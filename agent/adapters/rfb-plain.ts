@@ -2,7 +2,7 @@
 // No certificate is checked: who is at the other end is told by whose socket it is, and nothing leaves the machine.
 
 import type { Socket } from 'node:net';
-import { connect, type TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { Ended, type Heard } from './heard.ts';
 
 export const TYPE_VENCRYPT = 19;
@@ -18,16 +18,18 @@ export async function encryptPlain(heard: Heard, socket: Socket, deadlineMs: num
   const offered = Buffer.from(await heard.take(4 * count));
   const subtypes = Array.from({ length: count }, (_, at) => offered.readUInt32BE(4 * at));
   if (!subtypes.includes(X509_PLAIN)) return undefined;
+  // Few servers speak it, and every executor would load it.
+  const tls = await import('node:tls');
   const chosen = Buffer.alloc(4);
   chosen.writeUInt32BE(X509_PLAIN);
   socket.write(chosen);
   const [accepted = 0] = await heard.take(1);
   if (accepted !== 1 || heard.pending() > 0) return undefined;
   heard.stop();
-  return secure(socket, deadlineMs);
+  return secure(tls, socket, deadlineMs);
 }
 
-function secure(socket: Socket, deadlineMs: number): Promise<TLSSocket> {
+function secure({ connect }: typeof import('node:tls'), socket: Socket, deadlineMs: number): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const secured = connect({ socket, rejectUnauthorized: false, minVersion: 'TLSv1.2' }, () => {
       clearTimeout(deadline);

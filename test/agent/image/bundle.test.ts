@@ -106,6 +106,12 @@ describe('the resident half', () => {
   });
 });
 
+test('an executor, which starts for every operation, loads TLS only where it meets a server that speaks it', () => {
+  const output = Object.entries(metafile.outputs).find(([path]) => path.endsWith('/executor.js'))?.[1];
+  const kinds = output?.imports.flatMap(({ kind, path }) => (path === 'node:tls' ? [kind] : []));
+  expect(kinds).toEqual(['dynamic-import']);
+});
+
 describe('the program', () => {
   const run = (...args: string[]) =>
     new Promise<{ code: unknown; stdout: string; stderr: string }>((resolve) => {
