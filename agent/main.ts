@@ -23,7 +23,7 @@ async function main(argv: readonly string[]): Promise<void> {
   switch (command) {
     case 'run':
       expect(rest, []);
-      return (await import('./link/main.ts')).runLink(import.meta.filename);
+      return runLink();
     case 'executor':
       return (await import('./executor/main.ts')).runExecutor({ rebootPatienceMs: readPatience(rest) * 1000 });
     case 'enrol': {
@@ -59,6 +59,12 @@ async function main(argv: readonly string[]): Promise<void> {
     default:
       throw new Usage(command === undefined ? 'no command' : `unknown command ${command}`);
   }
+}
+
+/** The executor starts while the link is loaded. */
+async function runLink(): Promise<void> {
+  const asked = (await import('./link/first-question.ts')).askFirst();
+  await (await import('./link/main.ts')).runLink({ entry: import.meta.filename, asked });
 }
 
 class Usage extends Error {}

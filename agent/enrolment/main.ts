@@ -7,7 +7,7 @@ import { codeOf, Failure } from '../../protocol/failure.ts';
 import { toBase64url } from '../../protocol/keys.ts';
 import type { RootPayload } from '../../protocol/root.ts';
 import { randomKernel } from '../adapters/random-kernel.ts';
-import { controlPlaneUrls, paths, readConfig, readTrust } from '../config.ts';
+import { controlPlaneUrls, readConfig, readTrust } from '../config.ts';
 import { replaceFile } from '../durable-file.ts';
 import {
   demandMadeHere,
@@ -34,6 +34,7 @@ import { bringBack, setAside } from '../link/other-machine.ts';
 import type { Address } from '../link/socket.ts';
 import { hashInstance, hashMachine, readMachine } from '../machine.ts';
 import { wordOf, writeNote } from '../notes.ts';
+import { paths } from '../paths.ts';
 import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
 

@@ -42,8 +42,9 @@ export class ExecutorConnection {
   #partial: Buffer = Buffer.alloc(0);
   #ended = false;
 
-  constructor(path: string, on: Readonly<{ answer(answer: ExecutorAnswer): void; end(): void }>) {
-    this.#socket = connect(path);
+  /** `executor`: where one is started, or one that was. */
+  constructor(executor: string | Socket, on: Readonly<{ answer(answer: ExecutorAnswer): void; end(): void }>) {
+    this.#socket = typeof executor === 'string' ? connect(executor) : executor;
     this.#socket.on('data', (chunk: Buffer) => this.#take(chunk, on.answer));
     this.#socket.on('error', () => this.#socket.destroy());
     this.#socket.on('close', () => {
@@ -88,9 +89,12 @@ export class ExecutorConnection {
 /** `root`: the version that executors go by. */
 export type Report = Readonly<{ head: string; open: string | null; root: number; receipts: readonly string[] }>;
 
-/** Asks a fresh executor what its journal holds; throws `EXECUTOR_UNAVAILABLE` or the code of its refusal. */
-export async function askReport(path: string): Promise<Report> {
-  const answers = await ask(path, [{ t: 'receipts' }]);
+/**
+ * Asks a fresh executor what its journal holds, or hears one that was asked already; throws `EXECUTOR_UNAVAILABLE` or the
+ * code of its refusal.
+ */
+export async function askReport(executor: string | Socket): Promise<Report> {
+  const answers = await ask(executor, typeof executor === 'string' ? [{ t: 'receipts' }] : []);
   const state = answers.find((answer) => answer.t === 'state');
   if (!state) throw new Failure('EXECUTOR_UNAVAILABLE');
   const receipts = answers.flatMap((answer) => (answer.t === 'receipt' ? [answer.token] : []));
@@ -106,10 +110,13 @@ export async function askPreflight(path: string, nonce: string, now: number): Pr
 }
 
 /** Sends requests to a fresh executor and collects its answers; throws the code of its refusal. */
-export function ask(path: string, requests: readonly ExecutorRequest[]): Promise<readonly ExecutorAnswer[]> {
+export function ask(
+  executor: string | Socket,
+  requests: readonly ExecutorRequest[],
+): Promise<readonly ExecutorAnswer[]> {
   return new Promise((resolve, reject) => {
     const answers: ExecutorAnswer[] = [];
-    const connection = new ExecutorConnection(path, {
+    const connection = new ExecutorConnection(executor, {
       answer: (answer) => answers.push(answer),
       end: () => {
         clearTimeout(timer);

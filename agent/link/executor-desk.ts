@@ -1,6 +1,7 @@
 // The link's dealings with executors: at most one prepared or at work, a resumed one after a restart, and short errands.
 // It decides nothing about an operation; it only knows which connection belongs to it.
 
+import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { isEnd } from '../../protocol/lifecycle.ts';
@@ -36,10 +37,15 @@ const ACK_MS = 500;
 type Current = { op: string; connection: ExecutorConnection; answered: boolean; executing: boolean; finished: boolean };
 type Asked = Readonly<{ op: string; account: string | null }>;
 
+/** Where an executor is started, and one that was started and asked for its report already. */
+export type Executors = Readonly<{ path: string; asked?: Socket }>;
+
 export class ExecutorDesk {
   readonly #path: string;
   readonly #events: DeskEvents;
   readonly #log: Logger;
+  /** One that was asked for its report before there was a desk. */
+  #asked: Socket | undefined;
   #current: Current | undefined;
   #resumed: { op: string; connection: ExecutorConnection; finished: boolean } | undefined;
   #next: Asked | undefined;
@@ -55,8 +61,9 @@ export class ExecutorDesk {
   /** An operation is under way somewhere, as far as is known. */
   #watching = false;
 
-  constructor(path: string, events: DeskEvents, log: Logger) {
+  constructor({ path, asked }: Executors, events: DeskEvents, log: Logger) {
     this.#path = path;
+    this.#asked = asked;
     this.#events = events;
     this.#log = log;
   }
@@ -67,7 +74,9 @@ export class ExecutorDesk {
   }
 
   report(): Promise<Report> {
-    return this.#errand(() => askReport(this.#path));
+    const asked = this.#asked;
+    this.#asked = undefined;
+    return this.#errand(() => askReport(asked && !asked.destroyed ? asked : this.#path));
   }
 
   /** Gives executors the next root; throws the code of their refusal. */

@@ -13,7 +13,7 @@ import type { Random } from '../ports/random.ts';
 import type { RootShelf } from '../root-shelf.ts';
 import { reconnectDelayMs } from './backoff.ts';
 import type { Report } from './executor-client.ts';
-import { ExecutorDesk } from './executor-desk.ts';
+import { ExecutorDesk, type Executors } from './executor-desk.ts';
 import { greet, type ServerClock } from './handshake.ts';
 import type { LinkIdentity, Progress } from './identity.ts';
 import type { Memory } from './memory.ts';
@@ -25,7 +25,7 @@ export type LinkParts = Readonly<{
   identity: LinkIdentity;
   roots: RootShelf;
   addresses: readonly Address[];
-  executorSocket: string;
+  executors: Executors;
   agentVersion: string;
   random: Random;
   readBootId(): Promise<string>;
@@ -61,7 +61,7 @@ export class Link {
     this.#parts = parts;
     this.#outbox = new Outbox((token) => this.#socket?.send({ t: 'receipt', token }) ?? false);
     this.#desk = new ExecutorDesk(
-      parts.executorSocket,
+      parts.executors,
       {
         ready: (op, token) => this.#socket?.send({ t: 'ready', op, token }),
         receipt: (token) => this.#keep(token),

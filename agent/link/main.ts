@@ -2,12 +2,14 @@
 // executor.
 
 import { readFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
 import { codeOf } from '../../protocol/failure.ts';
 import { procAt } from '../adapters/proc.ts';
 import { randomKernel } from '../adapters/random-kernel.ts';
-import { controlPlaneUrls, paths, readConfig, readTrust } from '../config.ts';
+import { controlPlaneUrls, readConfig, readTrust } from '../config.ts';
+import { paths } from '../paths.ts';
 import { RootShelf } from '../root-shelf.ts';
 import { AGENT_VERSION } from '../version.ts';
 import { readFactsInChild } from './facts-child.ts';
@@ -19,8 +21,11 @@ import { StatusNote } from './status-note.ts';
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 const ENROLMENT_POLL_MS = 5_000;
 
-/** Runs until SIGTERM. Without an identity it waits for one: enrolment may still be on its way. */
-export async function runLink(entry: string): Promise<void> {
+/**
+ * Runs until SIGTERM. Without an identity it waits for one: enrolment may still be on its way. `entry` is the command line's
+ * file; `asked` an executor that was asked for its report already.
+ */
+export async function runLink({ entry, asked }: { entry: string; asked: Socket }): Promise<void> {
   interpretOnly();
   process.umask(0o077);
   const log = pino({ name: 'latchkey-link', level: process.env['LATCHKEY_LOG_LEVEL'] ?? 'info' });
@@ -28,7 +33,8 @@ export async function runLink(entry: string): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   const [config, { trust, root }] = await Promise.all([readConfig(), readTrust()]);
   const addresses = controlPlaneUrls(trust, config).map((url) => ({ url, caPem: trust.ca_pem }));
-  const identity = await awaitIdentity(log, stop.signal);
+  // What it said by then would be long past.
+  const identity = await awaitIdentity(log, stop.signal, () => asked.destroy());
   if (!identity) return;
   const status = new StatusNote({
     path: paths.linkNote,
@@ -41,7 +47,7 @@ export async function runLink(entry: string): Promise<void> {
     identity,
     roots: new RootShelf(paths.linkRoots, root),
     addresses,
-    executorSocket: paths.socket,
+    executors: { path: paths.socket, asked },
     agentVersion: AGENT_VERSION,
     random: randomKernel(),
     readBootId,
@@ -58,7 +64,7 @@ export async function runLink(entry: string): Promise<void> {
 
 const readBootId = async (): Promise<string> => (await readFile(BOOT_ID, 'utf8')).trim();
 
-async function awaitIdentity(log: Logger, stop: AbortSignal): Promise<LinkIdentity | null> {
+async function awaitIdentity(log: Logger, stop: AbortSignal, onWait: () => void): Promise<LinkIdentity | null> {
   for (let told = false; !stop.aborted; ) {
     try {
       return await readLinkIdentity(paths.link);
@@ -66,7 +72,10 @@ async function awaitIdentity(log: Logger, stop: AbortSignal): Promise<LinkIdenti
       const code = codeOf(error);
       // Another machine's identity is as good as none: its key is not used, and this machine may yet get its own.
       if (code !== 'NOT_ENROLLED' && code !== 'CLONE_SUSPECTED') throw error;
-      if (!told) log.warn({ code }, 'waiting for enrolment');
+      if (!told) {
+        log.warn({ code }, 'waiting for enrolment');
+        onWait();
+      }
       told = true;
       await sleep(ENROLMENT_POLL_MS, undefined, { signal: stop }).catch(() => undefined);
     }

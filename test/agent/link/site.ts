@@ -65,7 +65,7 @@ export async function makeSite({ parts = {}, root, executor: prepare, without, t
     identity: { agent: AGENT, project: 'default', ik: keys.ik },
     roots: new RootShelf(await freshFolder(), root ?? sampleRoot()),
     addresses: [{ url, caPem: tls?.caPem ?? '' }],
-    executorSocket,
+    executors: { path: executorSocket },
     agentVersion: '0.0.0',
     random: { bytes: (count) => Uint8Array.from(randomBytes(count)).fill(0, 0, count === 2 ? 2 : 0) },
     readBootId: async () => BOOT,
