@@ -9,6 +9,9 @@ import { accountName, parseSchema, vncServerId } from '../protocol/schema.ts';
 import { parseTrust, type TrustFile } from '../protocol/trust.ts';
 import { paths } from './paths.ts';
 
+/** Twice what a link has ever been seen to need; its unit ends it at 192. */
+export const MEMORY_MAX_MB = 128;
+
 const agentFile = z.strictObject({
   v: z.literal(1),
   /** The default administrator, where it is not the one account with uid 0. */
@@ -18,6 +21,8 @@ const agentFile = z.strictObject({
   rootfs: z.optional(z.array(z.string().check(z.regex(/^[a-z0-9._-]{1,32}$/)))),
   /** Permits `ws:` without TLS to a loopback address. */
   plain_ws_loopback: z.optional(z.boolean()),
+  /** What the resident process may hold, in MiB, before it starts anew between two operations. */
+  memory_max_mb: z.optional(z.int().check(z.gte(64), z.lte(4096))),
 });
 
 export type AgentConfig = Readonly<{
@@ -25,6 +30,7 @@ export type AgentConfig = Readonly<{
   vncServer: string | null;
   rootfs: readonly string[];
   plainWsLoopback: boolean;
+  memoryMaxMb: number;
 }>;
 
 export async function readConfig(path: string = paths.config): Promise<AgentConfig> {
@@ -35,6 +41,7 @@ export async function readConfig(path: string = paths.config): Promise<AgentConf
     vncServer: file.vnc?.server ?? null,
     rootfs: file.rootfs ?? [],
     plainWsLoopback: file.plain_ws_loopback ?? false,
+    memoryMaxMb: file.memory_max_mb ?? MEMORY_MAX_MB,
   };
 }
 

@@ -8,7 +8,7 @@ import { canReset, checkText } from '../../protocol/preflight.ts';
 import { openJournalFile } from '../adapters/journal-file.ts';
 import { procAt } from '../adapters/proc.ts';
 import { randomKernel } from '../adapters/random-kernel.ts';
-import { type AgentConfig, controlPlaneUrls, readConfig, readTrust } from '../config.ts';
+import { type AgentConfig, controlPlaneUrls, MEMORY_MAX_MB, readConfig, readTrust } from '../config.ts';
 import { openOperation } from '../core/ledger.ts';
 import type { Tried } from '../core/trouble.ts';
 import { tryTo } from '../executor/conditions.ts';
@@ -28,7 +28,13 @@ import { isConnected, type Status, statusJson, statusLines } from './status.ts';
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 /** As an operation that was refused. */
 const REFUSED = 3;
-const NO_CONFIG: AgentConfig = { administrator: null, vncServer: null, rootfs: [], plainWsLoopback: false };
+const NO_CONFIG: AgentConfig = {
+  administrator: null,
+  vncServer: null,
+  rootfs: [],
+  plainWsLoopback: false,
+  memoryMaxMb: MEMORY_MAX_MB,
+};
 
 export async function runDoctor({ json }: { json: boolean }): Promise<void> {
   demandRoot();

@@ -55,7 +55,7 @@ export async function runLink({ entry, asked }: { entry: string; asked: Socket }
     readProgress: () => readProgress(paths.link),
     storeProgress: (progress) => writeProgress(paths.link, progress),
     note: (event) => status.tell(event),
-    memory: processMemory(),
+    memory: processMemory(config.memoryMaxMb),
     log,
   });
   if ((await link.run(stop.signal)) === 'outgrown') startAnew();

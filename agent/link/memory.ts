@@ -4,8 +4,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** What a link may hold, resident, in bytes: twice what it has ever been seen to need. */
-const RESIDENT_BYTES_MAX = 134_217_728;
+const MIB = 1_048_576;
 /** A machine on which it begins with more than that may still double it, or the restarts would never end. */
 const GROWTH_MAX = 2;
 
@@ -16,14 +15,19 @@ export type Memory = Readonly<{
   outgrown(): boolean;
 }>;
 
-export function processMemory(residentBytes: () => number = process.memoryUsage.rss, collect = collectAll): Memory {
+/** `maxMb`: what this process may hold, resident. */
+export function processMemory(
+  maxMb: number,
+  residentBytes: () => number = process.memoryUsage.rss,
+  collect = collectAll,
+): Memory {
   let firstBytes: number | undefined;
   return {
     collect() {
       collect();
       firstBytes ??= residentBytes();
     },
-    outgrown: () => residentBytes() > Math.max(RESIDENT_BYTES_MAX, GROWTH_MAX * (firstBytes ?? 0)),
+    outgrown: () => residentBytes() > Math.max(maxMb * MIB, GROWTH_MAX * (firstBytes ?? 0)),
   };
 }
 

@@ -24,7 +24,7 @@ async function file(content: unknown): Promise<string> {
 }
 const root = await signRoot(sampleRoot(), [keys.rootA, keys.rootB]);
 const trust = { v: 1, url: ['wss://gateway.example:7000/agent'], ca_pem: 'PEM', root };
-const nothing = { administrator: null, vncServer: null, rootfs: [], plainWsLoopback: false };
+const nothing = { administrator: null, vncServer: null, rootfs: [], plainWsLoopback: false, memoryMaxMb: 128 };
 
 describe('agent.json', () => {
   test('that is missing says nothing', async () => {
@@ -38,12 +38,14 @@ describe('agent.json', () => {
       vnc: { server: 'tigervnc:5901' },
       rootfs: ['overlay'],
       plain_ws_loopback: true,
+      memory_max_mb: 96,
     });
     expect(await readConfig(path)).toEqual({
       administrator: 'debian',
       vncServer: 'tigervnc:5901',
       rootfs: ['overlay'],
       plainWsLoopback: true,
+      memoryMaxMb: 96,
     });
   });
 
@@ -59,6 +61,8 @@ describe('agent.json', () => {
     ['with an administrator that is no account name', { v: 1, administrator: '-R' }],
     ['with a file system that is no name', { v: 1, rootfs: ['../x'] }],
     ['with a consent that is no truth value', { v: 1, plain_ws_loopback: 'yes' }],
+    ['with less memory than a link needs', { v: 1, memory_max_mb: 63 }],
+    ['with memory that is no whole number', { v: 1, memory_max_mb: '128' }],
   ])('%s is CONFIG_INVALID', async (_, content) => {
     expect(await codeFrom(async () => readConfig(await file(content)))).toBe('CONFIG_INVALID');
   });

@@ -5,4 +5,4 @@ import { interpretOnly, processMemory } from '../../agent/link/memory.ts';
 import './bare-ws.ts';
 
 interpretOnly();
-setTimeout(() => processMemory().collect(), 30_000);
+setTimeout(() => processMemory(0).collect(), 30_000);

@@ -156,6 +156,7 @@ describe('a link that holds too much memory', () => {
 describe('the measure', () => {
   const memoryOf = (...sizes: number[]) =>
     processMemory(
+      128,
       () => (sizes.shift() ?? 0) * MIB,
       () => {},
     );
@@ -185,7 +186,7 @@ describe('in a process of its own', () => {
       let waste = Array.from({ length: 1e5 }, (_, i) => ({ i, text: 'x' + i }));
       waste = undefined;
       const before = process.memoryUsage().heapTotal;
-      processMemory().collect();
+      processMemory(128).collect();
       console.log(before - process.memoryUsage().heapTotal > 1e6, typeof gc);`);
     expect(output).toBe('true undefined\n');
   });
