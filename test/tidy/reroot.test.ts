@@ -3,11 +3,8 @@
 
 import { describe, expect, test } from 'vitest';
 import { importsOf } from './imports.ts';
+import { REROOT_WORDS } from './reroot-words.ts';
 import { readTree, type SourceFile } from './tree.ts';
-
-/** Arguments that act on another tree, and programs that leave the running one. Whole words, wherever they stand. */
-const FORBIDDEN =
-  /(?<![\w-])(?:-R|-P|--root|--prefix|--chroot|switch-root|soft-reboot|pivot_root|grub-\w+)(?![\w-])|kexec/g;
 
 /** The refusal itself; and a path of sysfs that is read. */
 const DENY_LIST = 'protocol/reroot.ts';
@@ -36,7 +33,7 @@ const withoutComments = (text: string) => text.replace(/\/\*[\s\S]*?\*\//g, '').
 
 function forbiddenWords({ path, text }: SourceFile): string[] {
   const code = (LOOKS_FOR[path] ?? []).reduce((left, known) => left.replace(known, "''"), withoutComments(text));
-  return [...code.matchAll(FORBIDDEN)].map(([word]) => `${path}: ${word}`);
+  return [...code.matchAll(REROOT_WORDS)].map(([word]) => `${path}: ${word}`);
 }
 
 describe('words that could lead into another root', () => {

@@ -11,6 +11,7 @@ import type { Metafile } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bundleAgent } from '../../../agent/image/bundle.ts';
 import manifest from '../../../package.json' with { type: 'json' };
+import { REROOT_WORDS } from '../../tidy/reroot-words.ts';
 
 let folder = '';
 let metafile: Metafile;
@@ -103,6 +104,17 @@ describe('the resident half', () => {
   test('would be seen to hold them', () => {
     expect(sourcesOf('executor.js').some((path) => path.startsWith('agent/executor/'))).toBe(true);
     expect(sourcesOf('facts.js').some((path) => path.includes('systeminformation'))).toBe(true);
+  });
+});
+
+test('no file has a word that could lead into another root, but in the list of what is refused', () => {
+  const words = (name: string) =>
+    [...readFileSync(join(folder, 'one', name), 'utf8').matchAll(REROOT_WORDS)].map(([word]) => word);
+  const names = globSync('*.js', { cwd: join(folder, 'one') });
+  const looksFor = ['kexec'];
+  expect(Object.fromEntries(names.map((name) => [name, words(name)]).filter(([, found]) => found?.length))).toEqual({
+    'executor.js': [...looksFor, 'soft-reboot', 'switch-root', 'kexec', 'kexec'],
+    'image.js': looksFor,
   });
 });
 
