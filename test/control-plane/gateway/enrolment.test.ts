@@ -90,6 +90,7 @@ describe('enrolment', () => {
       { sn: random32() },
       { ik: foreign.jwk },
       { ek: agent.ik.jwk },
+      { nonce, ek: agent.ik.jwk, ek_proof: await proofBy(agent.ik) },
     ]) {
       expect(await agent.enrol(token, { enrol }), JSON.stringify(Object.keys(enrol))).toBe('JOIN_TOKEN_INVALID');
     }
