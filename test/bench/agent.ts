@@ -209,6 +209,8 @@ function print(
   const head = ['', 'PSS MB', 'to ws', 'anon MB', 'to ws', 'ready ms', 'CPU ms/60 s', 'switches/60 s'];
   console.log(`\n${table([head, ...SUBJECTS.map((name) => row(name, TITLES[name])), ...peers])}`);
   if (absentPeers().length > 0) console.log(`not installed here: ${absentPeers().join(', ')}`);
+  const ended = installedPeers().flatMap(([name]) => (figures.has(name) ? [] : [name]));
+  if (ended.length > 0) console.log(`ended by itself in this guest: ${ended.join(', ')}`);
   const [bundled, sources] = ['bundle', 'sources'].map((name) => median(executors.get(name) ?? []));
   console.log(
     `executor, start to ready: ${bundled?.toFixed(0)} ms from the bundle, ${sources?.toFixed(0)} ms from sources (${((sources ?? 0) / (bundled ?? 1)).toFixed(1)} x)`,
@@ -236,5 +238,9 @@ function printJson(figures: ReadonlyMap<string, Figures>, peers: readonly (reado
     return { pssMb: round(pssMb), anonMb: round(anonMb), ...times };
   };
   const subjects = Object.fromEntries(SUBJECTS.map((name) => [name, told(name)]));
-  console.log(JSON.stringify({ ...subjects, peers: Object.fromEntries(peers.map(([name]) => [name, told(name)])) }));
+  const others = Object.fromEntries([
+    ...peers.map(([name]) => [name, told(name) ?? 'ended by itself']),
+    ...absentPeers().map((name) => [name, 'not installed']),
+  ]);
+  console.log(JSON.stringify({ ...subjects, peers: others }));
 }
