@@ -92,7 +92,7 @@ export class ControlPlane {
         const { event, url } = JSON.parse(line) as { event?: string; url?: string };
         if (event === 'listening' && url) return url;
       }
-      throw new Error('latchkey serve closed its output');
+      return ended;
     })();
     this.url = await Promise.race([listening, ended]);
     this.#listen = `127.0.0.1:${this.port}`;

@@ -182,7 +182,11 @@ export class Issuer {
   }
 
   #serve(socket: WebSocket): void {
-    socket.on('message', (data) => void this.#take(socket, JSON.parse(String(data)) as UpFrame));
+    // One at a time: signing an answer takes a while that varies, and frames must not overtake each other here.
+    let taken = Promise.resolve();
+    socket.on('message', (data) => {
+      taken = taken.then(() => this.#take(socket, JSON.parse(String(data)) as UpFrame));
+    });
     socket.send(JSON.stringify({ t: 'challenge', sn: nonce() }));
   }
 
