@@ -43,5 +43,5 @@ export function auditText({ n, at, kind, op, operator, data, prev }: Omit<AuditR
   return JSON.stringify([n, at, kind, op, operator, data, prev]);
 }
 
-/** What rows of these kinds carry for others to check; each is the whole of the row's data. */
+/** The data of `root.published`: the roots since the one before, in order; `version` is that of the last. */
 export const rootData = z.strictObject({ version: counter, documents: z.array(z.unknown()) });

@@ -106,6 +106,22 @@ describe('the plaintext of a typed password', () => {
     expect(grepRunner(scene.controlPlane.folder)).toBe('');
   });
 
+  it('is in no export of the audit, in which an outsider can check what the machine signed', async () => {
+    const { controlPlane } = scene;
+    const file = join(controlPlane.folder, 'audit.jsonl');
+    await controlPlane.must(['audit', 'export', '-o', file]);
+    const root = join(controlPlane.data, 'trust', 'root.json');
+    const found = await controlPlane.must(['audit', 'verify', '--export', file, '--root', root]);
+    expect(found).toMatchObject({
+      anchored: true,
+      counts: { machines: 1, intents: 1, commands: 1, gaps: 0, forks: 0 },
+      proofs: { checked: 1, unchecked: 0 },
+      open: { count: 0 },
+    });
+    expect(readFileSync(file, 'utf8')).toContain('"receipt.recorded"');
+    expect(grepRunner(file)).toBe('');
+  });
+
   it('is in nothing that the control plane printed', () => {
     expect(needles.filter((needle) => scene.controlPlane.log.includes(needle))).toEqual([]);
   });

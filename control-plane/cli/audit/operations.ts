@@ -37,7 +37,7 @@ type Work = { commands: Set<string>; nonces: Set<string>; n: number; sha256: str
 export type Gap = Readonly<{ row: number; op: string; agent: string; after: number; n: number }>;
 
 /** So many gaps, and so many open operations, are named; all are counted. */
-export const NAMED_MAX = 100;
+const NAMED_MAX = 100;
 
 export class Operations {
   readonly #machines = new Map<string, Ed25519Jwk>();
