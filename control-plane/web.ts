@@ -6,7 +6,7 @@ import type { Server as TlsServer } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { codeOf, Failure } from '../protocol/failure.ts';
-import { sha256Text } from '../protocol/keys.ts';
+import { sha256Text, toBase64url } from '../protocol/keys.ts';
 import { relayAlarms } from './api/alarms.ts';
 import { recoverApprovals } from './api/approval.ts';
 import type { ApiParts } from './api/parts.ts';
@@ -17,6 +17,7 @@ import { openInstallation, type Surroundings } from './config/installation.ts';
 import type { ServeOptions, Tls } from './config/options.ts';
 import { type Paths, pathsIn } from './config/paths.ts';
 import { namesOf, selfSigned } from './config/self-signed.ts';
+import { Agents } from './gateway/agents.ts';
 import { AGENT_PATH, openDoor } from './gateway/endpoint.ts';
 import { Gateway } from './gateway/gateway.ts';
 import { signerClient } from './signer/client.ts';
@@ -50,12 +51,13 @@ export async function openWeb(options: ServeOptions, { around, log, undo, startS
   const signer = signerClient(paths.signerSocket);
   await recoverApprovals({ store, signer, nowMs, log }, await operationsUnderWatch(store.db));
 
-  const gateway = new Gateway({ store, signer, installation, authority, randomBytes, nowMs, log });
+  const id = toBase64url(randomBytes(12));
+  const gateway = new Gateway({ id, store, signer, installation, authority, randomBytes, nowMs, log });
   const addresses = { agent: '' };
   const parts: ApiParts = {
     store,
     signer,
-    gateway,
+    agents: new Agents(store, gateway),
     installation,
     agentUrl: () => addresses.agent,
     caPem: tls?.caPem ?? '',

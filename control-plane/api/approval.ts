@@ -63,7 +63,7 @@ export async function submit(
   const complete = await prove(parts, { op, intent_hash: intent_hash ?? hash, operator, proof: proof as Proof });
   await record(parts, op, { method: proof.method, operator, complete });
   parts.log.info({ op, vm, operator, method: proof.method, complete }, complete ? 'approved' : 'proven');
-  if (complete) parts.gateway.nudge(vm);
+  if (complete) parts.agents.nudge(vm);
 }
 
 function demandIntent({ intent }: Operation): NonNullable<Operation['intent']> {

@@ -3,14 +3,14 @@
 import type { Logger } from 'pino';
 import type { Installation } from '../config/installation.ts';
 import type { RandomBytes } from '../config/random-kernel.ts';
-import type { Gateway } from '../gateway/gateway.ts';
+import type { Agents } from '../gateway/agents.ts';
 import type { SignerClient } from '../signer/client.ts';
 import type { Store } from '../store/store.ts';
 
 export type ApiParts = Readonly<{
   store: Store;
   signer: SignerClient;
-  gateway: Pick<Gateway, 'switchboard' | 'preflights' | 'nudge' | 'cancelAgain'>;
+  agents: Agents;
   installation: Installation;
   /** Where agents connect, and what they verify that place with. */
   agentUrl: () => string;

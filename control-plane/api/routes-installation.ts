@@ -34,7 +34,7 @@ const JOIN_TOKEN_TTL_S = 3_600;
 
 export function vmRoutes(root: FastifyInstance, parts: ApiParts): void {
   const app = root.withTypeProvider<ZodTypeProvider>();
-  const { store, gateway } = parts;
+  const { store, agents } = parts;
 
   app.get('/v1/vms', { schema: { querystring: vmQuery, response: { 200: vmList } } }, async ({ query }) => {
     const limit = query.limit ?? PAGE;
@@ -44,8 +44,9 @@ export function vmRoutes(root: FastifyInstance, parts: ApiParts): void {
       store.db,
       page.map(({ id }) => id),
     );
+    const online = await agents.online(page.map(({ id }) => id));
     const items = page
-      .map((vm) => viewVm(vm, gateway.switchboard.isOnline(vm.id), busy.get(vm.id) ?? null))
+      .map((vm) => viewVm(vm, online.has(vm.id), busy.get(vm.id) ?? null))
       .filter(({ online }) => query.online === undefined || String(online) === query.online);
     return { items, next: found.length > limit ? (page.at(-1)?.id ?? null) : null };
   });
@@ -53,13 +54,13 @@ export function vmRoutes(root: FastifyInstance, parts: ApiParts): void {
   app.get('/v1/vms/:vm', { schema: { params: vmParams, response: { 200: vmView } } }, async ({ params }) => {
     const vm = await demandVm(parts, params.vm);
     const busy = await busyVms(store.db, [vm.id]);
-    return viewVm(vm, gateway.switchboard.isOnline(vm.id), busy.get(vm.id) ?? null);
+    return viewVm(vm, await agents.isOnline(vm.id), busy.get(vm.id) ?? null);
   });
 }
 
 export function preflightRoutes(root: FastifyInstance, parts: ApiParts): void {
   const app = root.withTypeProvider<ZodTypeProvider>();
-  const { store, gateway } = parts;
+  const { store, agents } = parts;
   const path = '/v1/vms/:vm/preflight';
 
   app.get(path, { schema: { params: vmParams, response: { 200: preflightView } } }, async ({ params }) => {
@@ -74,7 +75,7 @@ export function preflightRoutes(root: FastifyInstance, parts: ApiParts): void {
     { schema: { params: vmParams, body: emptyRequest, response: { 200: preflightView } } },
     async (request) => {
       const vm = await demandVm(parts, request.params.vm);
-      return viewPreflight(vm, await gateway.preflights.ask(vm, operatorOf(request)));
+      return viewPreflight(vm, await agents.preflight(vm, operatorOf(request)));
     },
   );
 }

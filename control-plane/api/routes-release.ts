@@ -18,7 +18,7 @@ import { viewVm } from './views.ts';
 
 export function releaseRoutes(root: FastifyInstance, parts: ApiParts): void {
   const app = root.withTypeProvider<ZodTypeProvider>();
-  const { store, signer, gateway, nowMs, log } = parts;
+  const { store, signer, agents, nowMs, log } = parts;
 
   app.post(
     '/v1/vms/:vm/release-intent',
@@ -41,7 +41,7 @@ export function releaseRoutes(root: FastifyInstance, parts: ApiParts): void {
       const complete = await prove(parts, { op, intent_hash, operator, proof });
       if (complete) await store.write((trx) => releaseVm(trx, vm.id, operator, nowMs()));
       log.warn({ vm: vm.id, operator, held: vm.quarantine?.code, complete }, 'release of an identity proven');
-      const view = viewVm(await demandVm(parts, vm.id), gateway.switchboard.isOnline(vm.id), null);
+      const view = viewVm(await demandVm(parts, vm.id), await agents.isOnline(vm.id), null);
       return reply.status(complete ? 200 : 202).send(view);
     },
   );

@@ -15,7 +15,7 @@ import type { ApiParts } from './parts.ts';
 import type { IntentRequest, IntentResponse, IntentSummary, OperationRequest } from './schemas.ts';
 
 export async function createDraft(
-  { store, gateway, randomBytes, nowMs }: ApiParts,
+  { store, agents, randomBytes, nowMs }: ApiParts,
   vm: Vm,
   operator: string,
   { account, vnc, reboot }: OperationRequest,
@@ -32,7 +32,7 @@ export async function createDraft(
     await demandFree(trx, operation);
     await insertOperation(trx, operation);
   });
-  gateway.nudge(id);
+  agents.nudge(id);
   return operation;
 }
 
@@ -58,7 +58,7 @@ export async function buildIntent(
 ): Promise<IntentResponse> {
   demandDraft(operation);
   demandFreeIdentity(vm);
-  demandMatching(operation, request, parts.gateway.switchboard.isOnline(vm.id), parts.nowMs());
+  demandMatching(operation, request, await parts.agents.isOnline(vm.id), parts.nowMs());
   const { op, project, agent, draft, ready, seen } = operation;
   const { account, vnc } = request;
   const built = await parts.signer('intent.build', {
@@ -126,7 +126,7 @@ export function summarise(bytes: string, vm: Vm, { seen }: Operation): IntentSum
 }
 
 export async function cancel(
-  { store, gateway, nowMs }: ApiParts,
+  { store, agents, nowMs }: ApiParts,
   { op, vm }: Operation,
   operator: string,
 ): Promise<void> {
@@ -140,7 +140,8 @@ export async function cancel(
       : ({ t: 'cancel', operator } as const);
     await change(trx, now, step, nowMs());
   });
-  gateway.cancelAgain(vm, op);
+  agents.nudge(vm);
+  await agents.cancelAgain(vm, op);
 }
 
 /** The client has the secrets: the ciphertext goes. */

@@ -18,9 +18,13 @@ const ALARMS_MAX = 20;
 const FRAMES_AT_ONCE = 200;
 const FRAMES_PER_SECOND = 20;
 
-type Spoken = Readonly<{ rootVersion: number; version: number }>;
+type Spoken = Readonly<{ id: string; replaces: string | null; rootVersion: number; version: number }>;
 
 export class AgentSession implements Conversation {
+  /** This connection among all that the machine ever had. */
+  readonly id: string;
+  /** The one at another gateway that this one takes over from. */
+  readonly replaces: string | null;
   readonly vm: Vm;
   readonly socket: AgentSocket;
   /** The wire's version on this connection: what a later one brought is not said here. */
@@ -31,6 +35,8 @@ export class AgentSession implements Conversation {
   readonly cancelled = new Map<string, number>();
   /** The newest root that the machine was brought. */
   rootVersion: number;
+  /** Whether the store knows of it: from then on it lasts as long as it does there. */
+  entered = false;
   synced = false;
   asked: { op: string; againAt: number } | null = null;
   #refusals = 0;
@@ -39,7 +45,9 @@ export class AgentSession implements Conversation {
   #allowance = FRAMES_AT_ONCE;
   #allowanceAt = performance.now();
 
-  constructor(vm: Vm, socket: AgentSocket, { rootVersion, version }: Spoken) {
+  constructor(vm: Vm, socket: AgentSocket, { id, replaces, rootVersion, version }: Spoken) {
+    this.id = id;
+    this.replaces = replaces;
     this.vm = vm;
     this.socket = socket;
     this.rootVersion = rootVersion;

@@ -5,6 +5,7 @@ import { type Code, codes } from '../../protocol/codes.ts';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { type Errand, nextErrand } from '../core/dispatch.ts';
 import type { Operation } from '../core/operation.ts';
+import { isHeldBy } from '../store/gateways.ts';
 import { change, findOperation, openOperations } from '../store/operations.ts';
 import type { AgentSession } from './agent-session.ts';
 import type { Handover } from './handover.ts';
@@ -33,6 +34,7 @@ export class Dispatcher {
   /** Looks at what this machine has to be told. Cheap to call, and safe to call at any time. */
   async advance(vm: string): Promise<void> {
     const session = this.#switchboard.of(vm);
+    if (session?.entered && !(await isHeldBy(this.#parts.store.db, vm, session.id))) return session.socket.leave();
     if (!session?.synced || !session.socket.open) return;
     if (this.#busy.has(session)) {
       this.#again.add(session);
@@ -127,7 +129,9 @@ export class Dispatcher {
     return this.#parts.store.write(async (trx) => {
       const now = await findOperation(trx, op);
       const current = this.#switchboard.of(session.vm.id) === session;
-      if (!current || now?.ready?.token !== readyToken || now.cancelBy !== null) return false;
+      // Elsewhere the machine may be connected, too, by now.
+      if (!current || !(await isHeldBy(trx, session.vm.id, session.id))) return false;
+      if (now?.ready?.token !== readyToken || now.cancelBy !== null) return false;
       await change(trx, now, { t: 'sent', command }, command.sentAt);
       return true;
     });

@@ -4,7 +4,8 @@
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import type { UpFrame } from '../../protocol/session.ts';
 import { appendEvent } from '../store/events.ts';
-import { change, openOperations, operationsUnderWatch } from '../store/operations.ts';
+import { beat, connect, disconnect, heldElsewhere, removeAllGateways, removeGateway } from '../store/gateways.ts';
+import { dropReadies, operationsUnderWatch } from '../store/operations.ts';
 import { quarantineVm, updateVm } from '../store/vms.ts';
 import type { AgentSession } from './agent-session.ts';
 import type { AgentSocket } from './agent-socket.ts';
@@ -14,6 +15,7 @@ import { shakeHands } from './handshake.ts';
 import { Intake } from './intake.ts';
 import type { GatewayParts } from './parts.ts';
 import { Preflights } from './preflights.ts';
+import { Questions } from './questions.ts';
 import { Switchboard } from './switchboard.ts';
 import { Watch } from './watch.ts';
 
@@ -28,6 +30,8 @@ export class Gateway {
   readonly #intake: Intake;
   readonly #handover: Handover;
   readonly #watch: Watch;
+  readonly #questions: Questions;
+  #deafen: () => void = () => undefined;
   /** Open sockets, each with the promise of its end. */
   readonly #serving = new Map<AgentSocket, Promise<void>>();
   #stopping = false;
@@ -38,22 +42,39 @@ export class Gateway {
     this.#dispatcher = new Dispatcher(parts, this.switchboard, this.#handover);
     this.preflights = new Preflights(parts, this.switchboard);
     this.#intake = new Intake(parts, this.preflights);
-    this.#watch = new Watch(parts, this.switchboard, this.#dispatcher);
+    this.#questions = new Questions(parts, this);
+    this.#watch = new Watch(parts, this.switchboard, { dispatcher: this.#dispatcher, questions: this.#questions });
   }
 
-  /** No machine is connected at the start, so none is ready, whatever the store says. */
+  get id(): string {
+    return this.#parts.id;
+  }
+
+  /** A machine that is connected nowhere is not ready, whatever the store says. */
   async start(): Promise<void> {
-    const { store, nowMs } = this.#parts;
-    for (const { vm } of await operationsUnderWatch(store.db)) await this.#dropReadies(vm, nowMs());
+    const { id, store } = this.#parts;
+    await store.write(async (trx) => {
+      if (!store.isShared) await removeAllGateways(trx);
+      await beat(trx, id);
+    });
+    await this.#watch.takeOver();
+    const elsewhere = await heldElsewhere(store.db, id);
+    for (const { vm } of await operationsUnderWatch(store.db)) {
+      if (!elsewhere.has(vm)) await store.write((trx) => dropReadies(trx, vm, this.#parts.nowMs()));
+    }
+    this.#deafen = store.bell.listen((vm) => this.#heard(vm));
     this.#watch.start();
     this.#handover.start();
   }
 
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#deafen();
     await this.#watch.stop();
     for (const socket of this.#serving.keys()) socket.leave();
     await Promise.all(this.#serving.values());
+    await this.#questions.stop();
+    await this.#parts.store.write((trx) => removeGateway(trx, this.id));
     await this.#handover.stop();
   }
 
@@ -62,15 +83,22 @@ export class Gateway {
     return this.#watch.look();
   }
 
-  /** Something about this machine's operations changed. */
-  nudge(vm: string): void {
-    nudge(this.#dispatcher, this.#parts, vm);
-  }
-
   /** An operator asks once more to cancel: the machine is told once more. */
   cancelAgain(vm: string, op: string): void {
     this.switchboard.of(vm)?.cancelled.delete(op);
-    this.nudge(vm);
+    this.#nudge(vm);
+  }
+
+  #nudge(vm: string): void {
+    nudge(this.#dispatcher, this.#parts, vm);
+  }
+
+  /** Something about this machine changed, here or elsewhere; `null`: about any. */
+  #heard(vm: string | null): void {
+    const session = vm === null ? undefined : this.switchboard.of(vm);
+    if (vm !== null && !session) return;
+    this.#questions.nudge();
+    for (const concerned of session ? [session] : this.switchboard.all()) this.#nudge(concerned.vm.id);
   }
 
   /** Serves one socket until its end. `onProven` is called once the peer has proven itself. */
@@ -94,7 +122,7 @@ export class Gateway {
       for (let frame = await socket.next(); frame; frame = await socket.next()) {
         await session.allowance();
         await this.#intake.take(session, frame);
-        if (!SMALL_TALK.includes(frame.t)) this.nudge(session.vm.id);
+        if (!SMALL_TALK.includes(frame.t)) this.#nudge(session.vm.id);
       }
       if (socket.refusal) throw socket.refusal;
     } finally {
@@ -108,9 +136,14 @@ export class Gateway {
     const older = this.switchboard.of(vm.id);
     this.switchboard.enter(session);
     // Both proved themselves at the same time: neither saw the other during its handshake.
-    const twins = older?.socket.open ?? false;
+    const twinsHere = older?.socket.open ?? false;
     older?.socket.terminate();
-    await this.#dropReadies(vm.id, at);
+    const connection = { vm: vm.id, gateway: this.id, session: session.id };
+    const twins = await this.#parts.store.write(async (trx) => {
+      await dropReadies(trx, vm.id, at);
+      return twinsHere || !(await connect(trx, connection, at, session.replaces));
+    });
+    session.entered = true;
     if (twins) {
       await this.#parts.store.write((trx) => quarantineVm(trx, vm.id, 'CLONE_SUSPECTED', at));
       this.switchboard.leave(session);
@@ -128,20 +161,13 @@ export class Gateway {
     // A session that was replaced says nothing: the machine is online through the newer one.
     if (!this.switchboard.leave(session)) return;
     const at = this.#parts.nowMs();
-    await this.#dropReadies(vm.id, at);
     await this.#parts.store.write(async (trx) => {
+      // It is connected elsewhere by now, and may be ready there.
+      if (!(await disconnect(trx, { vm: vm.id, session: session.id }))) return;
+      await dropReadies(trx, vm.id, at);
       await updateVm(trx, vm.id, { last_seen: Math.floor(at - session.socket.silentMs()) });
       await appendEvent(trx, { at, vm: vm.id, op: null, type: 'vm.offline', data: {} });
     });
     this.#parts.log.info({ vm: vm.id, name: vm.name }, 'disconnected');
-  }
-
-  /** A ready belongs to the connection on which it was said. */
-  async #dropReadies(vm: string, at: number): Promise<void> {
-    await this.#parts.store.write(async (trx) => {
-      for (const operation of await openOperations(trx, vm)) {
-        if (operation.ready !== null) await change(trx, operation, { t: 'unready' }, at);
-      }
-    });
   }
 }

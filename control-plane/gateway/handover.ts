@@ -3,6 +3,7 @@
 
 import { codeOf } from '../../protocol/failure.ts';
 import { SEEN_MAX } from '../signer/requests.ts';
+import { isFirst } from '../store/gateways.ts';
 import { handedOver, waitingItems } from '../store/handover.ts';
 import type { GatewayParts } from './parts.ts';
 
@@ -36,13 +37,15 @@ export class Handover {
   }
 
   async #run(): Promise<void> {
-    const { store, log } = this.#parts;
+    const { id, store, log } = this.#parts;
     const { signal } = this.#ending;
     while (!signal.aborted) {
       const { rings } = store.bell;
       try {
-        await this.flush();
-        await store.bell.next(rings, signal);
+        // Of several gateways one goes around; the others bring what they need to have told before they ask for a command.
+        const first = await isFirst(store.db, id);
+        if (first) await this.flush();
+        await store.bell.next(rings, first ? signal : AbortSignal.any([signal, AbortSignal.timeout(AGAIN_MS)]));
       } catch (error) {
         log.warn({ code: codeOf(error) ?? 'INTERNAL' }, 'the audit was not told; it will be');
         await pause(AGAIN_MS, signal);

@@ -9,19 +9,22 @@ import { type Hello, hello as helloSchema, type Welcome } from '../../protocol/s
 import { onlyKey, readHeader, signToken, verifyToken } from '../../protocol/token.ts';
 import { WIRE_VERSION, WIRE_VERSION_MIN } from '../../protocol/version.ts';
 import { judgeCounter } from '../core/enrolment.ts';
+import { holderOf } from '../store/gateways.ts';
 import { rememberNonce } from '../store/nonces.ts';
+import { askGateway } from '../store/questions.ts';
 import { flagVm, quarantineVm, rememberJournalHead, updateVm, type Vm, vmByKey } from '../store/vms.ts';
 import { AgentSession } from './agent-session.ts';
 import type { AgentSocket } from './agent-socket.ts';
 import { enrolMachine } from './enrolment.ts';
 import type { GatewayParts } from './parts.ts';
+import { STILL_ALIVE_MS } from './questions.ts';
 import { bringRoots } from './roots.ts';
 import type { Switchboard } from './switchboard.ts';
 
 const HELD = ['AGENT_QUARANTINED', 'CLONE_SUSPECTED', 'STATE_ROLLED_BACK'];
 
-/** A connection that still answers within this is a second holder of the identity, not a dropped line. */
-const STILL_ALIVE_MS = 5_000;
+/** Another gateway hears of the question, and we of its answer, a little later. */
+const WAY_MS = 1_500;
 
 /**
  * The session, or `null` where the conversation is over: after an enrolment, or because the peer was refused. `onProven`
@@ -84,7 +87,12 @@ async function greet(
   await demandBinding(parts, socket, vm, hello);
   await recordHello(parts, switchboard, vm, hello);
   await endOlder(parts, switchboard, vm);
-  const session = new AgentSession(vm, socket, { rootVersion: hello.root_ver, version: versionFor(hello) });
+  const session = new AgentSession(vm, socket, {
+    id: toBase64url(parts.randomBytes(12)),
+    replaces: await endElsewhere(parts, vm),
+    rootVersion: hello.root_ver,
+    version: versionFor(hello),
+  });
   await bringRoots(parts, session);
   const ctr = hello.ctr + 1;
   socket.send({ t: 'welcome', token: await welcome(parts, vm, hello, ctr) });
@@ -184,6 +192,18 @@ async function endOlder({ store, nowMs, log }: GatewayParts, switchboard: Switch
   log.warn({ vm: vm.id }, 'a second connection while the first still answers');
   await store.write((trx) => quarantineVm(trx, vm.id, 'CLONE_SUSPECTED', nowMs()));
   older.socket.refuse();
+  throw new Failure('CLONE_SUSPECTED', { vm: vm.id });
+}
+
+/** The same of a connection through another gateway: the session that ended there. One that does not answer has none. */
+async function endElsewhere({ id, store, nowMs, log }: GatewayParts, vm: Vm): Promise<string | null> {
+  const holder = await holderOf(store.db, vm.id);
+  if (!holder || holder.gateway === id) return null;
+  const asked = { vm: vm.id, gateway: holder.gateway };
+  const answer = await askGateway(store, asked, { ask: 'alive' }, STILL_ALIVE_MS + WAY_MS);
+  if (!(answer as { alive: boolean } | null)?.alive) return holder.session;
+  log.warn({ vm: vm.id, gateway: holder.gateway }, 'a second connection while the first still answers elsewhere');
+  await store.write((trx) => quarantineVm(trx, vm.id, 'CLONE_SUSPECTED', nowMs()));
   throw new Failure('CLONE_SUSPECTED', { vm: vm.id });
 }
 

@@ -12,6 +12,7 @@ import { fateAfterSync } from '../core/dispatch.ts';
 import type { Operation } from '../core/operation.ts';
 import { judgeReceipt } from '../core/receive.ts';
 import { appendEvent } from '../store/events.ts';
+import { isHeldBy } from '../store/gateways.ts';
 import { handOver } from '../store/handover.ts';
 import { rememberNonce } from '../store/nonces.ts';
 import { change, findOperation, insertReceipt, openOperations, receiptSha256 } from '../store/operations.ts';
@@ -66,7 +67,7 @@ export class Intake {
       const operation = await findOperation(trx, op);
       // An answer to an older question, or to one that nobody asked.
       if (operation?.vm !== session.vm.id || isEnd(operation.state) || session.asked?.op !== op) return;
-      if (operation.chain !== null) return;
+      if (operation.chain !== null || !(await isHeldBy(trx, session.vm.id, session.id))) return;
       await change(trx, operation, { t: 'ready', ready: { token, at }, seen: sightingOf(ready) }, at);
     });
     session.prepareAnswered(op);

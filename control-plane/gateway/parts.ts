@@ -8,6 +8,8 @@ import type { SignerClient } from '../signer/client.ts';
 import type { Store } from '../store/store.ts';
 
 export type GatewayParts = Readonly<{
+  /** This gateway among others; another one after each start. */
+  id: string;
   store: Store;
   signer: SignerClient;
   installation: Installation;

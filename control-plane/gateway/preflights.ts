@@ -14,7 +14,7 @@ import type { GatewayParts } from './parts.ts';
 import type { Switchboard } from './switchboard.ts';
 
 /** The link gives its executor longer than this; a caller is not kept for all of it. */
-const ANSWER_PATIENCE_MS = 15_000;
+export const PREFLIGHT_PATIENCE_MS = 15_000;
 /** Questions that a machine may be asked at once, and how soon it may be asked one more. Each starts a process there. */
 export const QUESTIONS_AT_ONCE = 10;
 const QUESTION_EVERY_MS = 3_000;
@@ -35,7 +35,7 @@ export class Preflights {
   readonly #open = new Map<AgentSession, Open>();
   readonly #allowances = new Map<string, { left: number; at: number }>();
 
-  constructor(parts: GatewayParts, switchboard: Pick<Switchboard, 'of'>, patienceMs = ANSWER_PATIENCE_MS) {
+  constructor(parts: GatewayParts, switchboard: Pick<Switchboard, 'of'>, patienceMs = PREFLIGHT_PATIENCE_MS) {
     this.#parts = parts;
     this.#switchboard = switchboard;
     this.#patienceMs = patienceMs;

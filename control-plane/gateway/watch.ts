@@ -4,11 +4,24 @@
 import { codeOf } from '../../protocol/failure.ts';
 import { HEARTBEAT_INTERVAL_MS, SILENCE_MS_MAX } from '../../protocol/limits.ts';
 import { due } from '../core/due.ts';
+import { appendEvent } from '../store/events.ts';
+import {
+  abandoned,
+  BEAT_INTERVAL_MS,
+  beat,
+  disconnect,
+  heldElsewhere,
+  isHeldBy,
+  removeSilentGateways,
+  sessionsOf,
+} from '../store/gateways.ts';
 import { forgetNoncesBefore } from '../store/nonces.ts';
-import { change, findOperation, operationsUnderWatch } from '../store/operations.ts';
+import { change, dropReadies, findOperation, operationsUnderWatch } from '../store/operations.ts';
+import { forgetQuestions } from '../store/questions.ts';
 import { updateVm } from '../store/vms.ts';
 import { type Dispatcher, nudge } from './dispatcher.ts';
 import type { GatewayParts } from './parts.ts';
+import type { Questions } from './questions.ts';
 import { bringRoots } from './roots.ts';
 import type { Switchboard } from './switchboard.ts';
 
@@ -20,29 +33,39 @@ export class Watch {
   readonly #parts: GatewayParts;
   readonly #switchboard: Switchboard;
   readonly #dispatcher: Dispatcher;
+  readonly #questions: Questions;
   #timers: NodeJS.Timeout[] = [];
   #looking: Promise<void> = Promise.resolve();
 
-  constructor(parts: GatewayParts, switchboard: Switchboard, dispatcher: Dispatcher) {
+  constructor(
+    parts: GatewayParts,
+    switchboard: Switchboard,
+    { dispatcher, questions }: Readonly<{ dispatcher: Dispatcher; questions: Questions }>,
+  ) {
     this.#parts = parts;
     this.#switchboard = switchboard;
     this.#dispatcher = dispatcher;
+    this.#questions = questions;
   }
 
   start(): void {
-    const look = () => {
-      this.#looking = this.#looking.then(() => this.look()).catch((error: unknown) => this.#failed(error));
+    const inTurn = (work: () => Promise<void>) => () => {
+      this.#looking = this.#looking.then(work).catch((error: unknown) => this.#failed(error));
     };
-    const beat = () => {
-      this.#looking = this.#looking.then(() => this.#beat()).catch((error: unknown) => this.#failed(error));
-    };
-    const forget = () => {
-      this.#looking = this.#looking.then(() => this.#forget()).catch((error: unknown) => this.#failed(error));
-    };
+    const look = inTurn(() => this.look());
+    // Out of turn: a look that takes long must not cost the lease.
+    const beat = () => this.#beat().catch((error: unknown) => this.#failed(error));
     this.#timers = [
       setInterval(look, LOOK_INTERVAL_MS),
-      setInterval(beat, HEARTBEAT_INTERVAL_MS),
-      setInterval(forget, FORGET_INTERVAL_MS),
+      setInterval(() => void beat(), BEAT_INTERVAL_MS),
+      setInterval(
+        inTurn(() => this.#pulse()),
+        HEARTBEAT_INTERVAL_MS,
+      ),
+      setInterval(
+        inTurn(() => this.#forget()),
+        FORGET_INTERVAL_MS,
+      ),
     ];
     look();
   }
@@ -55,8 +78,14 @@ export class Watch {
   /** One look at everything. */
   async look(): Promise<void> {
     const { store, nowMs, log } = this.#parts;
+    await this.takeOver();
+    await this.#endStrangers();
+    await this.#questions.look();
     const waiting = new Set<string>();
+    const elsewhere = await heldElsewhere(store.db, this.#parts.id);
     for (const seen of await operationsUnderWatch(store.db)) {
+      // What its gateway knows of the connection decides.
+      if (elsewhere.has(seen.vm)) continue;
       waiting.add(seen.vm);
       if (!due(seen, this.#switchboard.presence(seen.vm, seen.op), nowMs())) continue;
       await store.write(async (trx) => {
@@ -72,8 +101,36 @@ export class Watch {
     for (const vm of waiting) nudge(this.#dispatcher, this.#parts, vm);
   }
 
+  /** Machines of gateways that no longer run are connected nowhere. */
+  async takeOver(): Promise<void> {
+    const { store, nowMs, log } = this.#parts;
+    await store.write((trx) => removeSilentGateways(trx));
+    for (const { vm, gateway, session } of await abandoned(store.db)) {
+      await store.write(async (trx) => {
+        if (!(await isHeldBy(trx, vm, session))) return;
+        const at = nowMs();
+        await disconnect(trx, { vm, session });
+        await dropReadies(trx, vm, at);
+        await appendEvent(trx, { at, vm, op: null, type: 'vm.offline', data: {} });
+      });
+      log.warn({ vm, gateway }, 'its gateway is gone');
+    }
+  }
+
+  /** Connections that the store no longer has: their machines are connected elsewhere, or held. */
+  async #endStrangers(): Promise<void> {
+    const known = await sessionsOf(this.#parts.store.db, this.#parts.id);
+    for (const session of this.#switchboard.all()) {
+      if (session.entered && !known.has(session.id)) session.socket.leave();
+    }
+  }
+
+  #beat(): Promise<void> {
+    return this.#parts.store.write((trx) => beat(trx, this.#parts.id));
+  }
+
   /** Pings everybody, ends who was silent for too long, and writes down in one go who was heard of. */
-  async #beat(): Promise<void> {
+  async #pulse(): Promise<void> {
     const { store, nowMs } = this.#parts;
     const sessions = this.#switchboard.all();
     for (const { socket } of sessions) {
@@ -90,7 +147,10 @@ export class Watch {
 
   #forget(): Promise<void> {
     const { store, nowMs } = this.#parts;
-    return store.write((trx) => forgetNoncesBefore(trx, nowMs() - NONCE_MEMORY_MS));
+    return store.write(async (trx) => {
+      await forgetNoncesBefore(trx, nowMs() - NONCE_MEMORY_MS);
+      await forgetQuestions(trx);
+    });
   }
 
   #failed(error: unknown): void {

@@ -1,9 +1,13 @@
-// Wakes readers of the events table after a commit. It carries nothing: what happened is in the table, so a ring that
-// nobody heard loses nothing.
+// Wakes readers of the events table after a commit, and tells whoever looks after machines which one something happened to.
+// What happened is in the tables, so a ring that nobody heard loses nothing but time.
+
+/** `null`: any machine, as after rings that may have been missed. */
+export type Heard = (vm: string | null) => void;
 
 export class Bell {
   #waiting: (() => void)[] = [];
   #rings = 0;
+  readonly #listeners = new Set<Heard>();
 
   /** Take this before reading; `next` then returns at once if it rang in between. */
   get rings(): number {
@@ -15,6 +19,18 @@ export class Bell {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const wake of waiting) wake();
+  }
+
+  /** A ring that says which machine. */
+  tell(vm: string | null): void {
+    this.ring();
+    for (const heard of this.#listeners) heard(vm);
+  }
+
+  /** Calls back at each ring that says which machine, until the returned function is called. */
+  listen(heard: Heard): () => void {
+    this.#listeners.add(heard);
+    return () => this.#listeners.delete(heard);
   }
 
   next(since: number, signal: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@
 // transaction is the only writer while it lasts, also among processes, and is durable once it is committed.
 
 import type { Dialect } from 'kysely';
+import type { Heard } from './bell.ts';
 
 export type Migration = Readonly<{
   version: number;
@@ -12,6 +13,8 @@ export type Migration = Readonly<{
 }>;
 
 export type Engine = Readonly<{
+  /** Whether several programs may use the database at a time. */
+  isShared: boolean;
   dialect: Dialect;
   /** The schema's version; 0 where there is none yet. */
   version(): Promise<number>;
@@ -19,6 +22,10 @@ export type Engine = Readonly<{
   apply(step: Migration): Promise<void>;
   /** Whether the same transaction may well succeed when it is tried again. */
   isTransient(error: unknown): boolean;
+  /** Calls back at every ring, of this program and of others, until the returned function is called. */
+  listen(heard: Heard): () => Promise<void>;
+  /** Rings, without anything having been written. */
+  tell(vm: string): Promise<void>;
   close(): Promise<void>;
 }>;
 

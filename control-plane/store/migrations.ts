@@ -80,6 +80,28 @@ INSERT INTO handover (item_json)
   FROM vms ORDER BY enrolled_at;
 `,
   },
+  {
+    version: 6,
+    sql: `
+CREATE TABLE gateways (id TEXT PRIMARY KEY, seen_at INTEGER NOT NULL) STRICT;
+CREATE TABLE connections (
+  vm TEXT PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE, gateway TEXT NOT NULL, session TEXT NOT NULL,
+  since INTEGER NOT NULL) STRICT;
+CREATE INDEX connections_by_gateway ON connections (gateway);
+CREATE TABLE questions (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, vm TEXT NOT NULL, gateway TEXT NOT NULL, asked_json TEXT NOT NULL,
+  answer_json TEXT, asked_at INTEGER NOT NULL) STRICT;
+`,
+    // Programs on several machines: a clock that they share, and rings that carry which machine something happened to.
+    postgres: `
+CREATE FUNCTION clock_ms() RETURNS BIGINT LANGUAGE sql AS
+  $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT $$;
+CREATE FUNCTION latchkey_ring() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM pg_notify('latchkey', coalesce(NEW.vm, '')); RETURN NULL; END $$;
+CREATE TRIGGER events_ring AFTER INSERT ON events FOR EACH ROW EXECUTE FUNCTION latchkey_ring();
+CREATE TRIGGER questions_ring AFTER INSERT OR UPDATE ON questions FOR EACH ROW EXECUTE FUNCTION latchkey_ring();
+`,
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;

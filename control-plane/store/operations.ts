@@ -54,6 +54,13 @@ export async function change(trx: Write, before: Operation, step: Step, at: numb
   return operation;
 }
 
+/** A ready belongs to the connection on which it was said: with that one gone, none is. */
+export async function dropReadies(trx: Write, vm: string, at: number): Promise<void> {
+  for (const operation of await openOperations(trx, vm)) {
+    if (operation.ready !== null) await change(trx, operation, { t: 'unready' }, at);
+  }
+}
+
 /** The machine's operations that have not ended, oldest first. */
 export async function openOperations(db: Db, vm: string): Promise<Operation[]> {
   const rows = await db

@@ -2,7 +2,6 @@
 // is one writer at a time among all processes, as in SQLite: what a transaction reads stays true until it is committed, and
 // events become visible in the order of their numbers. Commits are grouped (writer.ts), so this costs little.
 
-import { readFile } from 'node:fs/promises';
 import {
   CompiledQuery,
   type DatabaseConnection,
@@ -17,33 +16,12 @@ import pg from 'pg';
 import { Failure } from '../../protocol/failure.ts';
 import type { Engine, Migration, PostgresPlace } from './engine.ts';
 import { demandKnown } from './migrations.ts';
+import { CHANNEL, connectionOf } from './postgres-connection.ts';
+import { PostgresListener } from './postgres-listener.ts';
 
 const CONNECTIONS_MAX = 8;
-const CONNECT_TIMEOUT_MS = 5_000;
-/** A transaction that stands still, as that of a process that was stopped, holds up the others for so long at most. */
-const STANDSTILL_MS_MAX = 10_000;
-const STATEMENT_MS_MAX = 30_000;
 /** Of advisory locks, which are a database's own. */
 const WRITE_LOCK = 7_165;
-const INT8 = 20;
-
-/** How to connect: the pool does, and so does whoever listens. */
-export function connectionOf({ passwordFile, tls, ...where }: PostgresPlace): pg.ClientConfig {
-  return {
-    ...where,
-    ...(passwordFile === null ? {} : { password: async () => (await readFile(passwordFile, 'utf8')).trim() }),
-    ssl: tls === null ? false : { rejectUnauthorized: true, ...(tls.ca === null ? {} : { ca: tls.ca }) },
-    application_name: 'latchkey',
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    keepAlive: true,
-    lock_timeout: STANDSTILL_MS_MAX,
-    idle_in_transaction_session_timeout: STANDSTILL_MS_MAX,
-    statement_timeout: STATEMENT_MS_MAX,
-    // The server's own limit does not help where the server is gone.
-    query_timeout: STATEMENT_MS_MAX + CONNECT_TIMEOUT_MS,
-    types: { getTypeParser },
-  };
-}
 
 /** Throws `DATABASE_NEWER`, before anything is written, or `DATABASE_UNUSABLE`. */
 export async function openPostgres(place: PostgresPlace): Promise<Engine> {
@@ -51,7 +29,7 @@ export async function openPostgres(place: PostgresPlace): Promise<Engine> {
   // A connection that breaks is found out by whoever asks next; without a listener it would end the process.
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', () => undefined));
-  const engine = engineOf(pool);
+  const engine = engineOf(pool, place);
   try {
     demandKnown(await engine.version());
     return engine;
@@ -61,12 +39,21 @@ export async function openPostgres(place: PostgresPlace): Promise<Engine> {
   }
 }
 
-function engineOf(pool: pg.Pool): Engine {
+function engineOf(pool: pg.Pool, place: PostgresPlace): Engine {
   return {
     dialect: dialectOf(pool),
     version: () => atTheEdge(() => versionOf(pool)),
     apply: (step) => atTheEdge(() => applyStep(pool, step)),
+    isShared: true,
     isTransient,
+    listen(heard) {
+      const listener = new PostgresListener(place, heard);
+      listener.start();
+      return () => listener.stop();
+    },
+    async tell(vm) {
+      await pool.query('SELECT pg_notify($1, $2)', [CHANNEL, vm]);
+    },
     close: () => pool.end(),
   };
 }
@@ -158,16 +145,4 @@ async function atTheEdge<T>(work: () => Promise<T>): Promise<T> {
 /** Somebody else's transaction, such as an administrator's, stood in the way: serialization failure, deadlock. */
 function isTransient(error: unknown): boolean {
   return error instanceof Failure && ['pg_40001', 'pg_40P01'].includes(String(error.details['reason']));
-}
-
-/** Times and counts are numbers in both engines; one that JavaScript cannot hold is a defect. */
-function getTypeParser(oid: number, format?: 'text' | 'binary'): (text: string) => unknown {
-  if (oid === INT8 && format !== 'binary') {
-    return (text) => {
-      const number = Number(text);
-      if (!Number.isSafeInteger(number)) throw new Error(`not a safe integer: ${text}`);
-      return number;
-    };
-  }
-  return pg.types.getTypeParser(oid, format as 'text') as (text: string) => unknown;
 }

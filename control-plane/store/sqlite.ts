@@ -6,6 +6,7 @@ import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import { CompiledQuery, type DatabaseConnection, type Dialect } from 'kysely';
 import { BaseSqliteDialect, buildQueryFn, GenericSqliteDriver } from 'kysely-generic-sqlite';
 import { Failure } from '../../protocol/failure.ts';
+import type { Heard } from './bell.ts';
 import type { Engine, Migration } from './engine.ts';
 import { demandKnown } from './migrations.ts';
 
@@ -19,6 +20,7 @@ export function openSqlite(file: string): Engine {
     db.exec(
       'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000; PRAGMA secure_delete=ON',
     );
+    db.function('clock_ms', () => Date.now());
     return engineOf(db, file);
   } catch (cause) {
     db?.close();
@@ -27,6 +29,8 @@ export function openSqlite(file: string): Engine {
 }
 
 function engineOf(db: DatabaseSync, file: string): Engine {
+  // One program: whoever rings is heard in it alone.
+  let heard: Heard = () => undefined;
   return {
     dialect: sqliteDialect(db),
     version: async () => versionOf(db),
@@ -37,7 +41,13 @@ function engineOf(db: DatabaseSync, file: string): Engine {
         throw unusable(cause, file);
       }
     },
+    isShared: false,
     isTransient: () => false,
+    listen(listener) {
+      heard = listener;
+      return async () => undefined;
+    },
+    tell: async (vm) => heard(vm),
     close: async () => db.close(),
   };
 }

@@ -20,11 +20,13 @@ export class Store {
 
   readonly #engine: Engine;
   readonly #writer: Writer;
+  readonly #deafen: () => Promise<void>;
 
   private constructor(engine: Engine) {
     this.#engine = engine;
     this.db = new Kysely<Tables>({ dialect: engine.dialect });
     this.#writer = new Writer(this.db, engine.isTransient, () => this.bell.ring());
+    this.#deafen = engine.listen((vm) => this.bell.tell(vm));
   }
 
   /** Throws `DATABASE_NEWER` or `DATABASE_UNUSABLE`. */
@@ -39,6 +41,11 @@ export class Store {
     }
   }
 
+  /** Whether other programs may use it at the same time. */
+  get isShared(): boolean {
+    return this.#engine.isShared;
+  }
+
   /**
    * All or nothing, and durable. The work must use the transaction it is given and nothing else of the store, and it may be
    * called again where it was undone.
@@ -47,8 +54,14 @@ export class Store {
     return this.#writer.write(work);
   }
 
+  /** Whoever looks after that machine looks at once, in whichever program; else it would a little later. */
+  async tell(vm: string): Promise<void> {
+    await this.#engine.tell(vm).catch(() => undefined);
+  }
+
   async close(): Promise<void> {
     await this.#writer.idle();
+    await this.#deafen();
     await this.db.destroy();
     await this.#engine.close();
   }

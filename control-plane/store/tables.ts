@@ -93,6 +93,19 @@ export type Tables = {
   journal_heads: { vm: string; jhead: string; at: number };
   /** Nonces that agents drew, so that none is taken twice. */
   nonces: { nonce: string; at: number };
+  /** Gateways that run, by the database's clock. */
+  gateways: { id: string; seen_at: number };
+  /** Through which gateway, and which connection there, a machine is connected. */
+  connections: { vm: string; gateway: string; session: string; since: number };
+  /** Asked of the gateway that a machine is connected through, by another program. */
+  questions: {
+    id: Generated<number>;
+    vm: string;
+    gateway: string;
+    asked_json: string;
+    answer_json: string | null;
+    asked_at: number;
+  };
   operators: { name: string; created_at: number };
   /** What the signer's audit has not taken yet. */
   handover: { seq: Generated<number>; item_json: string };

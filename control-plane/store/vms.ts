@@ -3,6 +3,7 @@
 import type { Ed25519Jwk } from '../../protocol/schema.ts';
 import type { Facts } from '../../protocol/session.ts';
 import { appendEvent } from './events.ts';
+import { cutOff } from './gateways.ts';
 import { handOver } from './handover.ts';
 import type { Db, Write } from './store.ts';
 import type { VmTable } from './tables.ts';
@@ -104,7 +105,7 @@ export async function flagVm(trx: Write, id: string, code: string, at: number): 
   await appendEvent(trx, { at, vm: id, op: null, type: 'vm.flag', data: { code } });
 }
 
-/** Holds the identity, and says so each time; the first reason stays. */
+/** Holds the identity, wherever it is connected, and says so each time; the first reason stays. */
 export async function quarantineVm(trx: Write, id: string, code: string, at: number): Promise<void> {
   await trx
     .updateTable('vms')
@@ -112,6 +113,7 @@ export async function quarantineVm(trx: Write, id: string, code: string, at: num
     .where('id', '=', id)
     .where('quarantined_at', 'is', null)
     .execute();
+  await cutOff(trx, id);
   await flagVm(trx, id, code, at);
 }
 

@@ -20,6 +20,7 @@ import { buildServer } from '../../control-plane/api/server.ts';
 import { Authority } from '../../control-plane/config/authority.ts';
 import { openInstallation } from '../../control-plane/config/installation.ts';
 import { pathsIn } from '../../control-plane/config/paths.ts';
+import { Agents } from '../../control-plane/gateway/agents.ts';
 import { AGENT_PATH, DOOR_LIMITS, type DoorLimits, openDoor } from '../../control-plane/gateway/endpoint.ts';
 import { Gateway } from '../../control-plane/gateway/gateway.ts';
 import { adminClient, type SignerClient, signerClient } from '../../control-plane/signer/client.ts';
@@ -131,10 +132,16 @@ export class World {
       return answer;
     };
     const common = { store, signer, installation, randomBytes: kernel, nowMs, log };
-    const gateway = new Gateway({ ...common, authority });
+    const gateway = new Gateway({ ...common, id: toBase64url(kernel(12)), authority });
     this.#gateway = gateway;
     const requestsPerMinuteMax = limits.requestsPerMinuteMax ?? 100_000;
-    const api: ApiParts = { ...common, gateway, agentUrl: () => this.agentUrl, caPem: '', requestsPerMinuteMax };
+    const api: ApiParts = {
+      ...common,
+      agents: new Agents(store, gateway),
+      agentUrl: () => this.agentUrl,
+      caPem: '',
+      requestsPerMinuteMax,
+    };
     const app = await buildServer(api, null);
     this.#undo.push(() => app.close());
     const closeDoor = openDoor(app.server, gateway, { ...DOOR_LIMITS, ...limits });
