@@ -21,6 +21,7 @@ export default defineConfig({
           include: ['test/{protocol,agent,control-plane,simulation,fuzz}/**/*.test.ts'],
           exclude: lab,
           testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {
