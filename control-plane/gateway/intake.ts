@@ -67,7 +67,9 @@ export class Intake {
       const operation = await findOperation(trx, op);
       // An answer to an older question, or to one that nobody asked.
       if (operation?.vm !== session.vm.id || isEnd(operation.state) || session.asked?.op !== op) return;
-      if (operation.chain !== null || !(await isHeldBy(trx, session.vm.id, session.id))) return;
+      if (operation.chain !== null) return;
+      // By now the machine may be connected elsewhere.
+      if (!(await isHeldBy(trx, session.vm.id, session.id))) return;
       await change(trx, operation, { t: 'ready', ready: { token, at }, seen: sightingOf(ready) }, at);
     });
     session.prepareAnswered(op);

@@ -89,8 +89,8 @@ const doorSteps: readonly Mutation[] = [
   change(
     'identity: two at the same moment',
     GATEWAY,
-    'const twins = older?.socket.open ?? false;',
-    'const twins = false;',
+    'const twinsHere = older?.socket.open ?? false;',
+    'const twinsHere = false;',
   ),
 ];
 
