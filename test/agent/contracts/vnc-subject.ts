@@ -40,6 +40,8 @@ export type VncTraits = Readonly<{
   kind: 'vncauth' | 'login';
   /** Where it has a display of its own. */
   display?: 'own';
+  /** Whose server it is; 1000 where it does not say otherwise. */
+  ownerUid?: number;
   /** The ordinary one first. */
   settings: readonly VncSetting[];
   /** After so many failed logins it answers nobody for a while; `null` for one that does not count. */
