@@ -1,5 +1,8 @@
 // Small files that are whole or absent, and on the disk before anyone is told of them: written beside their place, synced,
 // then put into it, and the folder synced.
+//
+// Windows lets nobody sync a folder. There the file is synced once more under its name: NTFS writes its log of folders, in
+// order, before that is done. Not yet proven on a real Windows.
 
 import { randomUUID } from 'node:crypto';
 import { chown, link, mkdir, open, rename, rm } from 'node:fs/promises';
@@ -14,10 +17,10 @@ export async function makeFolder(path: string, owner?: Options['owner']): Promis
     throw cause;
   }
   if (owner) await chown(path, owner.uid, owner.gid);
-  await syncFolder(dirname(path));
+  if (!isWindows()) await sync(dirname(path), 'r');
 }
 
-type Options = Readonly<{ mode?: number; owner?: Readonly<{ uid: number; gid: number }> }>;
+type Options = Readonly<{ mode?: number; owner?: Readonly<{ uid: number; gid: number }> | null }>;
 
 /** Writes a file that must not exist yet; one that does exist stays as it is. Returns whether it was written. */
 export async function writeNewFile(path: string, content: string, options: Options = {}): Promise<boolean> {
@@ -30,7 +33,7 @@ export async function writeNewFile(path: string, content: string, options: Optio
     throw cause;
   } finally {
     await rm(temporary, { force: true });
-    await syncFolder(dirname(path));
+    await syncEntry(path);
   }
 }
 
@@ -38,7 +41,7 @@ export async function writeNewFile(path: string, content: string, options: Optio
 export async function replaceFile(path: string, content: string, options: Options = {}): Promise<void> {
   const temporary = await writeBeside(path, content, options);
   await rename(temporary, path);
-  await syncFolder(dirname(path));
+  await syncEntry(path);
 }
 
 async function writeBeside(path: string, content: string, { mode = 0o600, owner }: Options): Promise<string> {
@@ -57,8 +60,15 @@ async function writeBeside(path: string, content: string, { mode = 0o600, owner 
   return temporary;
 }
 
-async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, 'r');
+const isWindows = () => process.platform === 'win32';
+
+/** That a file has this name. */
+function syncEntry(path: string): Promise<void> {
+  return isWindows() ? sync(path, 'r+') : sync(dirname(path), 'r');
+}
+
+async function sync(path: string, flags: string): Promise<void> {
+  const handle = await open(path, flags);
   try {
     await handle.sync();
   } finally {

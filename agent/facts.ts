@@ -1,20 +1,14 @@
 // `latchkey-agent facts`: facts about this machine for people to look at, as one JSON line. A short process of its own, so
 // that what gathers them is not resident.
 
-import { readFile } from 'node:fs/promises';
 import { arch, hostname, release, totalmem, uptime } from 'node:os';
 import si from 'systeminformation';
 import { parseSchema } from '../protocol/schema.ts';
 import { type Facts, facts as factsSchema } from '../protocol/session.ts';
 
 const TEXT_MAX = 120;
-const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 
-export async function readBootId(): Promise<string> {
-  return (await readFile(BOOT_ID, 'utf8')).trim();
-}
-
-export async function gatherFacts(agentVersion: string): Promise<Facts> {
+export async function gatherFacts(agentVersion: string, boot: string): Promise<Facts> {
   const [os, system] = await Promise.all([si.osInfo(), si.system()]);
   const text = (value: string | undefined) => (value ?? '').slice(0, TEXT_MAX);
   return parseSchema(factsSchema, {
@@ -24,7 +18,7 @@ export async function gatherFacts(agentVersion: string): Promise<Facts> {
     virtualisation: text(system.virtual ? (system.virtualHost ?? 'unknown') : 'none'),
     memory_bytes: totalmem(),
     uptime_s: Math.floor(uptime()),
-    boot: await readBootId(),
+    boot,
     hostname: text(hostname()),
     agent_version: text(agentVersion),
   });

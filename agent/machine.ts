@@ -1,25 +1,11 @@
-// What makes this machine itself: its machine-id(5) and the UUID that its platform gave it (SMBIOS). A disk that wakes up in
-// another machine, or was copied, finds others, and must not use the keys that lie on it.
+// What makes this machine itself: its own id (machine-id(5), MachineGuid) and the UUID that its platform gave it (SMBIOS). A
+// disk that wakes up in another machine, or was copied, finds others, and must not use the keys that lie on it.
 
 import { createHmac } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { Failure } from '../protocol/failure.ts';
 import { instanceSha256 } from '../protocol/instance.ts';
 import { sha256Text } from '../protocol/keys.ts';
-
-const MACHINE_ID = '/etc/machine-id';
-/** Readable by root alone. */
-const SYSTEM_UUID = '/sys/class/dmi/id/product_uuid';
-
-/** An empty text where there is none, or none that this user may read. */
-export type Machine = Readonly<{ id: string; uuid: string }>;
-
-export async function readMachine(): Promise<Machine> {
-  const [id = '', uuid = ''] = await Promise.all(
-    [MACHINE_ID, SYSTEM_UUID].map(async (path) => (await readFile(path, 'utf8').catch(() => '')).trim()),
-  );
-  return { id, uuid };
-}
+import type { Machine } from './ports/host.ts';
 
 /** For the control plane, which may compare and not read: machine-id(5) asks not to be told to others as it is. */
 export function hashMachine({ id, uuid }: Machine): Promise<string> {

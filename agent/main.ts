@@ -8,11 +8,13 @@ const USAGE = `usage: latchkey-agent COMMAND
 
   run                       the resident link to the control plane (its own user)
   executor                  serve one connection on standard input (root; started by the service manager)
-            [--reboot-patience SECONDS]
+            [--reboot-patience SECONDS]  [--pipes]: on standard input and output (started by the link on Windows)
   enrol     [--retry]       get this machine's identity with the join token (root)
   status    [--json]        who this machine is, how it is connected, what is under way (root; exit 0: connected, 3: not)
   doctor    [--json]        can it be reset now, and if not, why; changes nothing (root; exit 0: it can, 3: it cannot)
   facts                     facts about this machine, as JSON
+  install                   set up the start-up task (Windows; elsewhere the package does)
+  uninstall                 remove it, and leave what the agent knows
   version                   the version`;
 
 /** How long a reboot that was asked for may take before it is asked for again, unless the unit says otherwise. */
@@ -25,7 +27,7 @@ async function main(argv: readonly string[]): Promise<void> {
       expect(rest, []);
       return runLink();
     case 'executor':
-      return (await import('./executor/main.ts')).runExecutor({ rebootPatienceMs: readPatience(rest) * 1000 });
+      return (await import('./executor/main.ts')).runExecutor(readExecutorOptions(rest));
     case 'enrol': {
       expect(rest, ['--retry']);
       const agent = await (await import('./enrolment/main.ts')).runEnrol({
@@ -39,13 +41,21 @@ async function main(argv: readonly string[]): Promise<void> {
     case 'doctor': {
       expect(rest, ['--json']);
       const { runDoctor, runStatus } = await import('./image/main.ts');
-      return (command === 'doctor' ? runDoctor : runStatus)({ json: rest.includes('--json') });
+      return (command === 'doctor' ? runDoctor : runStatus)({
+        json: rest.includes('--json'),
+        entry: import.meta.filename,
+      });
     }
+    case 'install':
+    case 'uninstall':
+      expect(rest, []);
+      return (await import('./image/main.ts')).runInstallation(command, import.meta.filename);
     case 'facts': {
       expect(rest, []);
       const { gatherFacts } = await import('./facts.ts');
       const { AGENT_VERSION } = await import('./version.ts');
-      console.log(JSON.stringify(await gatherFacts(AGENT_VERSION)));
+      const { host } = await (await import('./host/main.ts')).here();
+      console.log(JSON.stringify(await gatherFacts(AGENT_VERSION, await host.bootId())));
       return;
     }
     case 'version':
@@ -63,8 +73,9 @@ async function main(argv: readonly string[]): Promise<void> {
 
 /** The executor starts while the link is loaded. */
 async function runLink(): Promise<void> {
-  const asked = (await import('./link/first-question.ts')).askFirst();
-  await (await import('./link/main.ts')).runLink({ entry: import.meta.filename, asked });
+  const { socket } = (await import('./paths.ts')).paths;
+  const asked = socket === null ? {} : { asked: (await import('./link/first-question.ts')).askFirst(socket) };
+  await (await import('./link/main.ts')).runLink({ entry: import.meta.filename, ...asked });
 }
 
 class Usage extends Error {}
@@ -77,6 +88,12 @@ function isFailure(error: unknown): error is Failure {
 function expect(rest: readonly string[], allowed: readonly string[]): void {
   const unknown = rest.find((word) => !allowed.includes(word));
   if (unknown !== undefined) throw new Usage(`unexpected ${unknown}`);
+}
+
+function readExecutorOptions(rest: readonly string[]) {
+  const pipes = rest.includes('--pipes');
+  const patience = readPatience(rest.filter((word) => word !== '--pipes'));
+  return { rebootPatienceMs: patience * 1000, pipes };
 }
 
 function readPatience(rest: readonly string[]): number {

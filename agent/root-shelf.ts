@@ -6,8 +6,7 @@ import { join } from 'node:path';
 import { Failure } from '../protocol/failure.ts';
 import { advanceRoot, type RootPayload, type SignedRoot } from '../protocol/root.ts';
 import { makeFolder, writeNewFile } from './durable-file.ts';
-
-type Owner = Readonly<{ uid: number; gid: number }>;
+import type { Owner } from './ports/host.ts';
 
 export class RootShelf {
   readonly #folder: string;

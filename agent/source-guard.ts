@@ -5,7 +5,10 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { Failure } from '../protocol/failure.ts';
 
 /** Where an installation lies, and nothing else; a lab guest finds the project here, whose sources stay sources. */
-const INSTALLED = '/usr/lib/latchkey-agent/';
+const INSTALLED =
+  process.platform === 'win32'
+    ? `${process.env['ProgramFiles'] ?? 'C:\\Program Files'}\\latchkey-agent\\`
+    : '/usr/lib/latchkey-agent/';
 const MARKER = '/run/latchkey-lab-guest';
 /** What /proc/PID/ns/* links to (namespaces(7)). */
 const NAMESPACE = /^[a-z]+:\[[0-9]+\]$/;

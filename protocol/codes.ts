@@ -355,6 +355,15 @@ const table = {
     'What holds the command key does not sign.',
     'Look at the key program and at the log of the signer; nothing was signed.',
   ),
+  // Setting the agent up.
+  INSTALL_FAILED: error(
+    'The agent could not be set up or removed.',
+    'Run it as an Administrator, with the program below C:\\Program Files\\latchkey-agent.',
+  ),
+  INSTALL_BY_PACKAGE: error(
+    'On this system the agent is set up by its package.',
+    'Install or remove the package; its units start the agent.',
+  ),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

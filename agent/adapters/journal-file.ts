@@ -1,21 +1,18 @@
 // The journal as one file in a folder that is private to its owner. Never reports a line before it is on the disk, never
 // leaves a part of one behind, and never reads or writes where someone else could have had a hand in it.
 
-import { constants, type Stats } from 'node:fs';
+import { constants } from 'node:fs';
 import { type FileHandle, lstat, open } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Failure } from '../../protocol/failure.ts';
 import type { Journal, JournalRecord } from '../ports/journal.ts';
-import { syncPath } from './durable.ts';
 import { errnoOf, storageFailure } from './errno.ts';
 import { type Chain, formatLine, hashLine, readChain } from './journal-chain.ts';
-import { lockWriter } from './journal-lock.ts';
+import { type JournalKeeper, keeperByOwner } from './journal-keeper.ts';
 
 export const JOURNAL_NAME = 'journal.jsonl';
 /** Some ten thousand operations. A file beyond it is not trusted to be this program's. */
 const JOURNAL_BYTES_MAX = 67_108_864;
-const GROUP_AND_OTHERS = 0o077;
-const GROUP_AND_OTHERS_WRITE = 0o022;
 
 export type JournalFileOptions = Readonly<{
   /** Must exist; installation makes it. */
@@ -23,23 +20,25 @@ export type JournalFileOptions = Readonly<{
   /** `read` takes no lock, changes nothing and cannot append. */
   mode: 'read' | 'write';
   owner?: number;
+  /** By owners and modes where nothing else is said. */
+  keeper?: JournalKeeper;
   bytesMax?: number;
 }>;
 
+type Kept = Readonly<{ folder: string; keeper: JournalKeeper; bytesMax: number }>;
+
 export async function openJournalFile(options: JournalFileOptions): Promise<Journal> {
-  const owner = options.owner ?? 0;
-  const bytesMax = options.bytesMax ?? JOURNAL_BYTES_MAX;
-  await assertFolder(options.folder, owner);
-  return options.mode === 'read'
-    ? readOnly(options.folder, owner, bytesMax)
-    : writable(options.folder, owner, bytesMax);
+  const { folder, keeper = keeperByOwner(options.owner), bytesMax = JOURNAL_BYTES_MAX } = options;
+  await assertFolder(folder, keeper);
+  const kept = { folder, keeper, bytesMax };
+  return options.mode === 'read' ? readOnly(kept) : writable(kept);
 }
 
-async function readOnly(folder: string, owner: number, bytesMax: number): Promise<Journal> {
-  const file = await openFile(folder, 'read').catch(rethrow);
+async function readOnly({ folder, keeper, bytesMax }: Kept): Promise<Journal> {
+  const file = await openFile(folder, 'read', keeper.readAccess).catch(rethrow);
   if (file === undefined) return reader(readChain(new Uint8Array()));
   try {
-    const chain = await readFile(file, owner, bytesMax);
+    const chain = await readFile(file, keeper, bytesMax);
     // A line that a writer has yet to make durable may be gone after the next power cut, and its head was told to others.
     await file.sync();
     return reader(chain);
@@ -62,15 +61,16 @@ function reader(chain: Chain): Journal {
   };
 }
 
-async function writable(folder: string, owner: number, bytesMax: number): Promise<Journal> {
-  const unlock = lockFolder(folder);
+async function writable(kept: Kept): Promise<Journal> {
+  const { folder, keeper, bytesMax } = kept;
+  const unlock = lockFolder(kept);
   let file: FileHandle | undefined;
   try {
-    file = await openFile(folder, 'write');
+    file = await openFile(folder, 'write', constants.O_RDWR | constants.O_CREAT);
     if (file === undefined) throw unsafe('missing');
-    const chain = await readFile(file, owner, bytesMax);
+    const chain = await readFile(file, keeper, bytesMax);
     if (chain.torn) await cutTo(file, chain.bytes);
-    return writer({ chain, file, folder, bytesMax, unlock });
+    return writer({ ...kept, chain, file, unlock });
   } catch (error) {
     await file?.close();
     unlock();
@@ -78,15 +78,14 @@ async function writable(folder: string, owner: number, bytesMax: number): Promis
   }
 }
 
-type Parts = Readonly<{
-  chain: Chain;
-  file: FileHandle;
-  folder: string;
-  bytesMax: number;
-  unlock: () => void;
-}>;
+type Parts = Kept &
+  Readonly<{
+    chain: Chain;
+    file: FileHandle;
+    unlock: () => void;
+  }>;
 
-function writer({ chain, file, folder, bytesMax, unlock }: Parts): Journal {
+function writer({ chain, file, folder, keeper, bytesMax, unlock }: Parts): Journal {
   const records = [...chain.records];
   let { head, bytes } = chain;
   /** Set when it is not known what the file holds: then nothing is added any more. */
@@ -101,7 +100,7 @@ function writer({ chain, file, folder, bytesMax, unlock }: Parts): Journal {
     try {
       await writeWhole(file, line, bytes);
       await file.sync();
-      await syncPath(folder);
+      await keeper.syncFolder(folder);
     } catch (error) {
       await cutTo(file, bytes).catch(() => {
         broken = true;
@@ -148,8 +147,7 @@ async function cutTo(file: FileHandle, bytes: number): Promise<void> {
 }
 
 /** `undefined` where there is none and none is to be made. */
-async function openFile(folder: string, mode: 'read' | 'write'): Promise<FileHandle | undefined> {
-  const access = mode === 'write' ? constants.O_RDWR | constants.O_CREAT : constants.O_RDONLY;
+async function openFile(folder: string, mode: 'read' | 'write', access: number): Promise<FileHandle | undefined> {
   try {
     return await open(join(folder, JOURNAL_NAME), access | constants.O_NOFOLLOW | constants.O_NONBLOCK, 0o600);
   } catch (error) {
@@ -159,33 +157,26 @@ async function openFile(folder: string, mode: 'read' | 'write'): Promise<FileHan
   }
 }
 
-async function readFile(file: FileHandle, owner: number, bytesMax: number): Promise<Chain> {
+async function readFile(file: FileHandle, keeper: JournalKeeper, bytesMax: number): Promise<Chain> {
   const stats = await file.stat();
   if (!stats.isFile() || stats.nlink !== 1) throw unsafe('not_a_file');
-  assertPrivate(stats, owner);
+  keeper.demandPrivateFile(stats);
   if (stats.size > bytesMax) throw unsafe('size');
   return readChain(await file.readFile());
 }
 
-async function assertFolder(folder: string, owner: number): Promise<void> {
+async function assertFolder(folder: string, keeper: JournalKeeper): Promise<void> {
   const path = resolve(folder);
   const stats = await lstat(path).catch((error) => {
     throw unsafe('folder_missing', error);
   });
   if (!stats.isDirectory()) throw unsafe('symlink');
-  assertPrivate(stats, owner);
-  // Who may write into the parent may put another folder in this one's place.
-  if ((await lstat(dirname(path))).mode & GROUP_AND_OTHERS_WRITE) throw unsafe('parent_writable');
+  await keeper.demandPrivateFolder(path, stats);
 }
 
-function assertPrivate(stats: Stats, owner: number): void {
-  if (stats.uid !== owner) throw unsafe('owner');
-  if (stats.mode & GROUP_AND_OTHERS) throw unsafe('mode');
-}
-
-function lockFolder(folder: string): () => void {
+function lockFolder({ folder, keeper }: Kept): () => void {
   try {
-    return lockWriter({ folder });
+    return keeper.lock(folder);
   } catch (error) {
     throw translate(error);
   }

@@ -3,6 +3,9 @@
 export type WindowsHost = Readonly<{
   /** `C:\Windows`, as the system itself says. */
   systemRoot: string;
+  /** `C:\ProgramData`, where programs keep what is the machine's, and `C:\Program Files`, where none but Administrators put any. */
+  programData: string;
+  programFiles: string;
   /** A folder for short-lived files of no secret content, private to SYSTEM and Administrators. */
   scratch: string;
 }>;

@@ -6,7 +6,6 @@ import { type Logger, pino } from 'pino';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { toBase64url } from '../../protocol/keys.ts';
 import type { RootPayload } from '../../protocol/root.ts';
-import { randomKernel } from '../adapters/random-kernel.ts';
 import { controlPlaneUrls, readConfig, readTrust } from '../config.ts';
 import { replaceFile } from '../durable-file.ts';
 import {
@@ -18,6 +17,7 @@ import {
   readKeys,
   writeIdentity,
 } from '../executor/identity.ts';
+import { here } from '../host/main.ts';
 import { reconnectDelayMs } from '../link/backoff.ts';
 import { enrol } from '../link/enrol.ts';
 import { readFactsInChild } from '../link/facts-child.ts';
@@ -32,9 +32,10 @@ import {
 } from '../link/join-token.ts';
 import { bringBack, setAside } from '../link/other-machine.ts';
 import type { Address } from '../link/socket.ts';
-import { hashInstance, hashMachine, readMachine } from '../machine.ts';
+import { hashInstance, hashMachine } from '../machine.ts';
 import { wordOf, writeNote } from '../notes.ts';
 import { paths } from '../paths.ts';
+import type { Here, Machine, Owner } from '../ports/host.ts';
 import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
 
@@ -73,6 +74,8 @@ async function noteEnrolment({ code, details }: Failure, retrying: boolean): Pro
 }
 
 async function makeState(): Promise<void> {
+  // There it would not be SYSTEM's alone: installation makes it.
+  if (process.platform === 'win32') return;
   await mkdir(paths.state, { recursive: true });
   // Whatever the umask: the link's user must get through to its own folder.
   await chmod(paths.state, 0o755);
@@ -81,9 +84,12 @@ async function makeState(): Promise<void> {
 type EnrolOptions = Readonly<{ retry: boolean; entry: string }>;
 
 async function enrolOnce({ retry, entry }: EnrolOptions): Promise<string> {
+  const { host, random } = await here();
+  await host.demandPrivate(paths.state);
+  const machine = await host.machine();
   const known = await readIdentity(paths.executor).catch(absentWhenNotEnrolled);
-  if (known && (await isOwn(known))) {
-    await finishEnrolment(known);
+  if (known && (await isOwn(known, machine))) {
+    await finishEnrolment(known, machine, await host.linkOwner());
     return known.agent;
   }
   const [config, { trust, root }] = await Promise.all([readConfig(), readTrust()]);
@@ -93,7 +99,7 @@ async function enrolOnce({ retry, entry }: EnrolOptions): Promise<string> {
   // Only now that there is a token: without one, putting the machine's ids right brings its identity back.
   if (known) await setAside(paths);
   try {
-    return await enrolAnew({ retry, entry, addresses, root, joinToken });
+    return await enrolAnew({ retry, entry, host, random, machine, addresses, root, joinToken });
   } catch (error) {
     // The token was of no use: as if there had been none.
     if (known && codeOf(error)?.startsWith('JOIN_TOKEN_')) await bringBack(paths, known);
@@ -101,19 +107,21 @@ async function enrolOnce({ retry, entry }: EnrolOptions): Promise<string> {
   }
 }
 
-type Fresh = EnrolOptions & Readonly<{ addresses: readonly Address[]; root: RootPayload; joinToken: JoinToken }>;
+type Fresh = EnrolOptions &
+  Here &
+  Readonly<{ machine: Machine; addresses: readonly Address[]; root: RootPayload; joinToken: JoinToken }>;
 
 /** With keys of this machine's own; those of a try that was cut off are taken up again. */
-async function enrolAnew({ retry, entry, addresses, root, joinToken }: Fresh): Promise<string> {
-  const random = randomKernel();
+async function enrolAnew(fresh: Fresh): Promise<string> {
+  const { retry, entry, host, random, machine, addresses, root, joinToken } = fresh;
+  const owner = await host.linkOwner();
   await makeState();
   const { ek, macKey } = await makeKeys(paths.executor, random);
-  const ik = await makeLinkKey(await makeLinkFolder(), random, await linkOwner());
+  const ik = await makeLinkKey(await makeLinkFolder(owner), random, owner);
   const marker = await makeMarker(toBase64url(random.bytes(32)));
-  const facts = await readFactsInChild(entry).catch(() => null);
+  const facts = await readFactsInChild(entry, host).catch(() => null);
   // The executor's shelf: this is root. The link is told of the same roots when it connects.
   const roots = new RootShelf(paths.executorRoots, root);
-  const machine = await readMachine();
   const [machineSha256, instanceSha256] = [await hashMachine(machine), await hashInstance(machine)];
   const request = { ik, ek, roots, addresses, joinToken: joinToken.text, machineSha256, instanceSha256, facts, random };
   const ask = () => enrol(request);
@@ -122,7 +130,7 @@ async function enrolAnew({ retry, entry, addresses, root, joinToken }: Fresh): P
   const { agent, project } = answer;
   const identity = { v: 1, agent, project, marker, machine: fingerprintOf(macKey, machine) } as const;
   await writeIdentity(paths.executor, identity);
-  await finishEnrolment(identity);
+  await finishEnrolment(identity, machine, owner);
   if (joinToken.source === 'credential') say(KEPT);
   return identity.agent;
 }
@@ -141,10 +149,10 @@ async function warnOfExposure(): Promise<void> {
 }
 
 /** Whether the identity was made in this machine; in another one and without a token to get a new one, `CLONE_SUSPECTED`. */
-async function isOwn(known: EnrolledIdentity): Promise<boolean> {
+async function isOwn(known: EnrolledIdentity, machine: Machine): Promise<boolean> {
   const { macKey } = await readKeys(paths.executor);
   try {
-    await demandMadeHere(known, macKey);
+    demandMadeHere(known, macKey, machine);
     return true;
   } catch (error) {
     if (!(await hasJoinToken(tokens()))) throw error;
@@ -152,8 +160,12 @@ async function isOwn(known: EnrolledIdentity): Promise<boolean> {
   }
 }
 
-async function finishEnrolment({ agent, project }: { agent: string; project: string }): Promise<void> {
-  await writeLinkIdentity(paths.link, { agent, project }, await linkOwner());
+async function finishEnrolment(
+  { agent, project }: Readonly<{ agent: string; project: string }>,
+  machine: Machine,
+  owner: Owner | null,
+): Promise<void> {
+  await writeLinkIdentity(paths.link, { agent, project }, machine, owner);
   await dropJoinToken(tokens());
 }
 
@@ -184,21 +196,8 @@ async function makeMarker(fresh: string): Promise<string> {
   return fresh;
 }
 
-const LINK_USER = 'latchkey-agent';
-
-async function makeLinkFolder(): Promise<string> {
-  const { uid, gid } = await linkOwner();
+async function makeLinkFolder(owner: Owner | null): Promise<string> {
   await mkdir(paths.link, { recursive: true, mode: 0o700 });
-  await chown(paths.link, uid, gid);
+  if (owner) await chown(paths.link, owner.uid, owner.gid);
   return paths.link;
-}
-
-/** The link's user, from the machine's own database; without it there is nobody to give the link's key to. */
-async function linkOwner(): Promise<{ uid: number; gid: number }> {
-  const line = (await readFile('/etc/passwd', 'utf8')).split('\n').find((entry) => entry.startsWith(`${LINK_USER}:`));
-  const [, , uid, gid] = line?.split(':').map(Number) ?? [];
-  if (uid === undefined || gid === undefined || !Number.isInteger(uid) || !Number.isInteger(gid)) {
-    throw new Failure('CONFIG_INVALID', { field: 'user', reason: LINK_USER });
-  }
-  return { uid, gid };
 }

@@ -8,7 +8,8 @@ import { Failure } from '../../protocol/failure.ts';
 import { fromBase64url, type SigningKey, signingKeyFromSeed, toBase64url } from '../../protocol/keys.ts';
 import { agentId, bytes32, parseSchema, projectName } from '../../protocol/schema.ts';
 import { writeNewFile } from '../durable-file.ts';
-import { demandOwn, fingerprint, type Machine, readMachine } from '../machine.ts';
+import { demandOwn, fingerprint } from '../machine.ts';
+import type { Machine } from '../ports/host.ts';
 import type { Random } from '../ports/random.ts';
 
 const identityFile = z.strictObject({
@@ -46,8 +47,8 @@ export function fingerprintOf(macKey: Uint8Array, { id, uuid }: Machine): string
 }
 
 /** Before anything is signed or opened with keys that may be another machine's: throws `CLONE_SUSPECTED`. */
-export async function demandMadeHere({ machine }: EnrolledIdentity, macKey: Uint8Array): Promise<void> {
-  demandOwn(machine, fingerprintOf(macKey, await readMachine()));
+export function demandMadeHere({ machine }: EnrolledIdentity, macKey: Uint8Array, here: Machine): void {
+  demandOwn(machine, fingerprintOf(macKey, here));
 }
 
 export async function readIdentity(folder: string): Promise<EnrolledIdentity> {
@@ -58,12 +59,16 @@ export async function writeIdentity(folder: string, identity: EnrolledIdentity):
   await writeNewFile(join(folder, 'identity.json'), JSON.stringify(parseSchema(identityFile, identity)));
 }
 
-/** Reads a file that must be this user's alone; a missing one means that the machine is not enrolled. */
+/**
+ * Reads a file that must be this user's alone; a missing one means that the machine is not enrolled. On Windows, where users
+ * have no numbers, the access list of the whole folder is demanded before anything in it is read (`Host.demandPrivate`).
+ */
 async function readPrivate(folder: string, name: string): Promise<unknown> {
   const path = join(folder, name);
   try {
     const { uid, mode } = await lstat(path);
-    if (uid !== process.getuid?.() || (mode & 0o077) !== 0) throw new Failure('JOURNAL_UNSAFE', { path });
+    const isOthers = process.platform !== 'win32' && (uid !== process.getuid?.() || (mode & 0o077) !== 0);
+    if (isOthers) throw new Failure('JOURNAL_UNSAFE', { path });
     return JSON.parse(await readFile(path, 'utf8'));
   } catch (cause) {
     if (cause instanceof Failure) throw cause;

@@ -3,6 +3,7 @@
 import type { Logger } from 'pino';
 import type { SigningKey } from '../../protocol/keys.ts';
 import type { RootPayload, SignedRoot } from '../../protocol/root.ts';
+import type { AgentConfig } from '../config.ts';
 import type { Accounts } from '../ports/accounts.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Environment } from '../ports/environment.ts';
@@ -25,8 +26,17 @@ export type Policy = Readonly<{
   commonPasswords: ReadonlySet<string>;
 }>;
 
+/** What the adapters of a system are made from. */
+export type MachineFacts = Readonly<{ config: AgentConfig; macKey: Uint8Array; marker: string }>;
+
 /** A cancel that was received by another executor of this machine; kept as the signed token itself. */
 export type CancelBox = Readonly<{ put(token: string): Promise<void>; take(): Promise<string | null> }>;
+
+/** What acts on the machine, and what looks at it. */
+export type Machinery = Pick<
+  ExecutorParts,
+  'policy' | 'accounts' | 'vnc' | 'power' | 'environment' | 'inspection' | 'openJournal'
+>;
 
 export type ExecutorParts = Readonly<{
   identity: Identity;

@@ -12,6 +12,7 @@ import { tryTo } from '../executor/conditions.ts';
 import type { ExecutorKeys } from '../executor/identity.ts';
 import { examine, inOrder, type Lookout } from '../executor/preflight.ts';
 import { askPreflight } from '../link/executor-client.ts';
+import type { ExecutorDoor } from '../link/executor-door.ts';
 import { type Address, ControlPlaneSocket } from '../link/socket.ts';
 import type { LinkNote } from '../notes.ts';
 import type { Random } from '../ports/random.ts';
@@ -30,7 +31,7 @@ export type Patient = Readonly<{
   /** Where a join token can be read by others. */
   exposed: readonly string[];
   lookout: Lookout;
-  executorSocket: string;
+  executor: ExecutorDoor;
   random: Random;
 }>;
 
@@ -70,13 +71,13 @@ async function identityOf({ keys, identity }: Patient): Promise<Check[]> {
 }
 
 /** The one that the service manager starts: it alone knows in which restrictions it runs. */
-async function askExecutor({ executorSocket, random, nowS, lookout }: Patient): Promise<Check[]> {
+async function askExecutor({ executor, random, nowS, lookout }: Patient): Promise<Check[]> {
   const nonce = toBase64url(random.bytes(32));
-  const asked = await tryTo(() => askPreflight(executorSocket, nonce, nowS ?? lookout.inspection.wallS()));
-  if ('code' in asked) return [judge('executor', asked, executorSocket), row('sandbox', 'unknown')];
+  const asked = await tryTo(() => askPreflight(executor, nonce, nowS ?? lookout.inspection.wallS()));
+  if ('code' in asked) return [judge('executor', asked, executor.about), row('sandbox', 'unknown')];
   const said = await tryTo(() => readPreflight(payloadOf(asked.value)));
   const sandbox = 'value' in said ? said.value.checks.filter(({ name }) => name === 'sandbox') : [];
-  return [row('executor', 'ok', { about: executorSocket }), ...(sandbox as Check[])];
+  return [row('executor', 'ok', { about: executor.about }), ...(sandbox as Check[])];
 }
 
 /** Opens a connection as the link does, to each address until one is there, and says nothing over it. */

@@ -1,31 +1,30 @@
-// Composition root of the commands for whoever sits at the machine: `doctor` and `status`. Both are root's, for they read
-// what is root's alone; neither changes anything.
+// Composition root of the commands for whoever sits at the machine: `doctor` and `status`, which are root's, for they read
+// what is root's alone, and change nothing; and `install`, which sets up what no package does.
 
-import { readFile } from 'node:fs/promises';
 import { pino } from 'pino';
 import { Failure } from '../../protocol/failure.ts';
 import { canReset, checkText } from '../../protocol/preflight.ts';
-import { openJournalFile } from '../adapters/journal-file.ts';
-import { procAt } from '../adapters/proc.ts';
-import { randomKernel } from '../adapters/random-kernel.ts';
 import { type AgentConfig, controlPlaneUrls, MEMORY_MAX_MB, readConfig, readTrust } from '../config.ts';
 import { openOperation } from '../core/ledger.ts';
 import type { Tried } from '../core/trouble.ts';
 import { tryTo } from '../executor/conditions.ts';
 import { demandMadeHere, type EnrolledIdentity, readIdentity, readKeys } from '../executor/identity.ts';
 import { machineOf } from '../executor/main.ts';
+import type { Machinery } from '../executor/parts.ts';
 import type { Lookout } from '../executor/preflight.ts';
 import { ledgerOf } from '../executor/recorder.ts';
+import { here } from '../host/main.ts';
+import { executorDoor } from '../link/executor-door.ts';
 import { exposedTokens, tokenPlaces } from '../link/join-token.ts';
 import { enrolmentNote, type LinkNote, linkNote, readNote } from '../notes.ts';
 import { paths } from '../paths.ts';
+import type { Host } from '../ports/host.ts';
 import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
 import { AGENT_VERSION } from '../version.ts';
 import { doctorLines, examineHere } from './doctor.ts';
 import { isConnected, type Status, statusJson, statusLines } from './status.ts';
 
-const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 /** As an operation that was refused. */
 const REFUSED = 3;
 const NO_CONFIG: AgentConfig = {
@@ -36,14 +35,15 @@ const NO_CONFIG: AgentConfig = {
   memoryMaxMb: MEMORY_MAX_MB,
 };
 
-export async function runDoctor({ json }: { json: boolean }): Promise<void> {
+export async function runDoctor({ json, entry }: { json: boolean; entry: string }): Promise<void> {
   demandRoot();
   demandGuestForSources();
+  const { host, random } = await here();
   const [config, trust, keys, identity, note, exposed] = await Promise.all([
     tryTo(() => readConfig()),
     tryTo(() => readTrust()),
     tryTo(() => readKeys(paths.executor)),
-    tryTo(readOwnIdentity),
+    tryTo(() => readOwnIdentity(host)),
     readNote(paths.linkNote, linkNote),
     exposedTokens(tokenPlaces(paths, undefined)),
   ]);
@@ -61,12 +61,12 @@ export async function runDoctor({ json }: { json: boolean }): Promise<void> {
     identity,
     addresses,
     note,
-    linkRuns: isAlive(note),
-    nowS: await serverNow(note),
+    linkRuns: await isAlive(host, note),
+    nowS: await serverNow(host, note),
     exposed,
-    lookout: lookoutOf({ settings, macKey, marker, shelf: shelfOf(trust) }),
-    executorSocket: paths.socket,
-    random: randomKernel(),
+    lookout: await lookoutOf({ settings, macKey, marker, shelf: shelfOf(trust) }),
+    executor: executorDoor(entry, host.environment),
+    random,
   });
   const can = canReset(checks);
   if (json) console.log(JSON.stringify({ can, checks: checks.map((check) => ({ ...check, ...checkText(check) })) }));
@@ -81,8 +81,8 @@ type Sight = Readonly<{
   shelf: Tried<RootShelf>;
 }>;
 
-function lookoutOf({ settings, macKey, marker, shelf }: Sight): Lookout {
-  const machine = machineOf({ config: settings, macKey, marker: marker ?? '' });
+async function lookoutOf({ settings, macKey, marker, shelf }: Sight): Promise<Lookout> {
+  const machine = await machineOf({ config: settings, macKey, marker: marker ?? '' });
   const { environment } = machine;
   return {
     ...machine,
@@ -109,39 +109,57 @@ function shelfOf(trust: Tried<Awaited<ReturnType<typeof readTrust>>>): Tried<Roo
 
 export async function runStatus({ json }: { json: boolean }): Promise<void> {
   demandRoot();
+  const { host } = await here();
   const [identity, trust, enrolment, link] = await Promise.all([
-    tryTo(readOwnIdentity),
+    tryTo(() => readOwnIdentity(host)),
     tryTo(() => readTrust()),
     readNote(paths.enrolmentNote, enrolmentNote),
     readNote(paths.linkNote, linkNote),
   ]);
   const shelf = shelfOf(trust);
+  const machinery = await machineOf({ config: NO_CONFIG, macKey: new Uint8Array(32), marker: '' });
   const status: Status = {
     version: AGENT_VERSION,
     identity,
     enrolment,
     link,
-    linkRuns: isAlive(link),
-    operation: 'code' in identity ? identity : await tryTo(operationUnderWay),
+    linkRuns: await isAlive(host, link),
+    operation: 'code' in identity ? identity : await tryTo(() => operationUnderWay(machinery)),
     root: 'code' in shelf ? shelf : await tryTo(() => shelf.value.newest()),
+    platform: await machinery.inspection.platform(),
   };
   if (json) console.log(JSON.stringify(statusJson(status)));
   else for (const line of statusLines(status)) console.log(line);
   process.exit(isConnected(status) ? 0 : REFUSED);
 }
 
-async function operationUnderWay(): Promise<Status['operation'] extends Tried<infer T> ? T : never> {
-  const journal = await openJournalFile({ folder: paths.executor, mode: 'read' });
+/** Sets the agent up as a start-up task, or takes that away. */
+export async function runInstallation(act: 'install' | 'uninstall', entry: string): Promise<void> {
+  if (process.platform === 'win32') {
+    const { installOnWindows, uninstallOnWindows } = await import('../windows/main.ts');
+    const said =
+      act === 'install' ? await installOnWindows({ entry, node: process.execPath }) : await uninstallOnWindows();
+    console.log(`${act}ed: ${said}\nThis agent is not yet proven on a real Windows.`);
+    return;
+  }
+  throw new Failure('INSTALL_BY_PACKAGE');
+}
+
+async function operationUnderWay({
+  openJournal,
+}: Machinery): Promise<Status['operation'] extends Tried<infer T> ? T : never> {
+  const journal = await openJournal('read');
   const open = openOperation(ledgerOf(journal));
   await journal.close();
   return open ? { op: open.op, state: open.state } : null;
 }
 
 /** As the executor reads it before it uses a key: one that was made in another machine is none. */
-async function readOwnIdentity(): Promise<EnrolledIdentity> {
+async function readOwnIdentity(host: Host): Promise<EnrolledIdentity> {
+  await host.demandPrivate(paths.state);
   const identity = await readIdentity(paths.executor);
   const { macKey } = await readKeys(paths.executor);
-  await demandMadeHere(identity, macKey);
+  demandMadeHere(identity, macKey, await host.machine());
   return identity;
 }
 
@@ -150,13 +168,13 @@ function demandRoot(): void {
   if ((process.getuid?.() ?? 0) !== 0) throw new Failure('FORBIDDEN', { reason: 'needs_root' });
 }
 
-function isAlive(note: LinkNote | null): boolean {
-  return note !== null && note.state !== 'stopped' && (procAt().startTime(note.pid) ?? null) === note.started;
+async function isAlive(host: Host, note: LinkNote | null): Promise<boolean> {
+  return note !== null && note.state !== 'stopped' && (await host.processStart(note.pid)) === note.started;
 }
 
 /** Server time as the last welcome of this boot said it, carried on by the monotonic clock (clock_gettime(2)). */
-async function serverNow(note: LinkNote | null): Promise<number | null> {
-  const boot = (await readFile(BOOT_ID, 'utf8').catch(() => '')).trim();
+async function serverNow(host: Host, note: LinkNote | null): Promise<number | null> {
+  const boot = await host.bootId().catch(() => '');
   if (!note?.server || note.server.boot !== boot) return null;
   const monoMs = Number(process.hrtime.bigint() / 1_000_000n);
   return note.server.now + Math.max(0, Math.floor((monoMs - note.server.mono_ms) / 1000));

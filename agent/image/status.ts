@@ -14,6 +14,7 @@ export type Status = Readonly<{
   linkRuns: boolean;
   operation: Tried<Readonly<{ op: string; state: string }> | null>;
   root: Tried<Readonly<{ version: number; expires: number }>>;
+  platform: Readonly<{ system: string; proven: boolean }>;
 }>;
 
 export const isConnected = ({ link, linkRuns }: Status): boolean => linkRuns && link?.state === 'connected';
@@ -23,7 +24,7 @@ const codeIn = <T>(tried: Tried<T>): Code | null => ('code' in tried ? tried.cod
 const valueIn = <T>(tried: Tried<T>): T | null => ('code' in tried ? null : tried.value);
 
 export function statusJson(status: Status): object {
-  const { version, identity, enrolment, link, linkRuns, operation, root } = status;
+  const { version, identity, enrolment, link, linkRuns, operation, root, platform } = status;
   const known = valueIn(root);
   return {
     version,
@@ -44,11 +45,12 @@ export function statusJson(status: Status): object {
     operation_code: codeIn(operation),
     root: known && { version: known.version, expires: iso(known.expires) },
     root_code: codeIn(root),
+    platform,
   };
 }
 
 export function statusLines(status: Status): string[] {
-  const { version, identity, enrolment, operation, root } = status;
+  const { version, identity, enrolment, operation, root, platform } = status;
   const who = valueIn(identity);
   const known = valueIn(root);
   const running = valueIn(operation);
@@ -59,6 +61,7 @@ export function statusLines(status: Status): string[] {
     ['operation', running ? `${running.op} is ${running.state}` : words(codeIn(operation), 'none under way')],
     ['root', known ? `version ${known.version}, ends ${iso(known.expires)}` : words(codeIn(root))],
     ['version', version],
+    ...(platform.proven ? [] : [['system', `${platform.system}: ${words('PLATFORM_UNPROVEN')}`] as const]),
   ];
   return rows.map(([name, value]) => `${name.padEnd(9)}  ${value}`);
 }

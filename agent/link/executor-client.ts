@@ -1,7 +1,7 @@
-// The link's side of the executor's socket: one connection starts one privileged process. The link relays what it says and
+// The link's side of a connection with an executor: one connection starts one privileged process. The link relays what it says and
 // can do nothing in its place.
 
-import { connect, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import * as z from 'zod/mini';
 import { parseCanonical } from '../../protocol/canonical.ts';
 import { isCode } from '../../protocol/codes.ts';
@@ -9,6 +9,7 @@ import { Failure } from '../../protocol/failure.ts';
 import { FRAME_BYTES_MAX } from '../../protocol/limits.ts';
 import type { SignedRoot } from '../../protocol/root.ts';
 import { bytes32, codeName, compactToken, operationId, parseSchema, receiptToken } from '../../protocol/schema.ts';
+import type { ExecutorDoor } from './executor-door.ts';
 
 const rootVersion = z.int().check(z.gte(1));
 
@@ -38,13 +39,13 @@ const SHORT_REQUEST_MS = 20_000;
 
 /** One executor process, from its start to its end. */
 export class ExecutorConnection {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   #partial: Buffer = Buffer.alloc(0);
   #ended = false;
 
   /** `executor`: where one is started, or one that was. */
-  constructor(executor: string | Socket, on: Readonly<{ answer(answer: ExecutorAnswer): void; end(): void }>) {
-    this.#socket = typeof executor === 'string' ? connect(executor) : executor;
+  constructor(executor: ExecutorDoor | Duplex, on: Readonly<{ answer(answer: ExecutorAnswer): void; end(): void }>) {
+    this.#socket = 'open' in executor ? executor.open() : executor;
     this.#socket.on('data', (chunk: Buffer) => this.#take(chunk, on.answer));
     this.#socket.on('error', () => this.#socket.destroy());
     this.#socket.on('close', () => {
@@ -93,8 +94,8 @@ export type Report = Readonly<{ head: string; open: string | null; root: number;
  * Asks a fresh executor what its journal holds, or hears one that was asked already; throws `EXECUTOR_UNAVAILABLE` or the
  * code of its refusal.
  */
-export async function askReport(executor: string | Socket): Promise<Report> {
-  const answers = await ask(executor, typeof executor === 'string' ? [{ t: 'receipts' }] : []);
+export async function askReport(executor: ExecutorDoor | Duplex): Promise<Report> {
+  const answers = await ask(executor, 'open' in executor ? [{ t: 'receipts' }] : []);
   const state = answers.find((answer) => answer.t === 'state');
   if (!state) throw new Failure('EXECUTOR_UNAVAILABLE');
   const receipts = answers.flatMap((answer) => (answer.t === 'receipt' ? [answer.token] : []));
@@ -102,8 +103,8 @@ export async function askReport(executor: string | Socket): Promise<Report> {
 }
 
 /** Asks a fresh executor whether a reset could be done now; its signed answer. */
-export async function askPreflight(path: string, nonce: string, now: number): Promise<string> {
-  const answers = await ask(path, [{ t: 'preflight', nonce, now }]);
+export async function askPreflight(door: ExecutorDoor, nonce: string, now: number): Promise<string> {
+  const answers = await ask(door, [{ t: 'preflight', nonce, now }]);
   const answer = answers.find((found) => found.t === 'preflight');
   if (!answer) throw new Failure('EXECUTOR_UNAVAILABLE');
   return answer.token;
@@ -111,7 +112,7 @@ export async function askPreflight(path: string, nonce: string, now: number): Pr
 
 /** Sends requests to a fresh executor and collects its answers; throws the code of its refusal. */
 export function ask(
-  executor: string | Socket,
+  executor: ExecutorDoor | Duplex,
   requests: readonly ExecutorRequest[],
 ): Promise<readonly ExecutorAnswer[]> {
   return new Promise((resolve, reject) => {

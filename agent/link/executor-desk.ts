@@ -1,7 +1,7 @@
 // The link's dealings with executors: at most one prepared or at work, a resumed one after a restart, and short errands.
 // It decides nothing about an operation; it only knows which connection belongs to it.
 
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { isEnd } from '../../protocol/lifecycle.ts';
@@ -17,6 +17,7 @@ import {
   ExecutorConnection,
   type Report,
 } from './executor-client.ts';
+import type { ExecutorDoor } from './executor-door.ts';
 
 /** What the desk passes on; each is called at any time between `open` and the end of the process. */
 export type DeskEvents = Readonly<{
@@ -38,14 +39,14 @@ type Current = { op: string; connection: ExecutorConnection; answered: boolean; 
 type Asked = Readonly<{ op: string; account: string | null }>;
 
 /** Where an executor is started, and one that was started and asked for its report already. */
-export type Executors = Readonly<{ path: string; asked?: Socket }>;
+export type Executors = Readonly<{ door: ExecutorDoor; asked?: Duplex }>;
 
 export class ExecutorDesk {
-  readonly #path: string;
+  readonly #door: ExecutorDoor;
   readonly #events: DeskEvents;
   readonly #log: Logger;
   /** One that was asked for its report before there was a desk. */
-  #asked: Socket | undefined;
+  #asked: Duplex | undefined;
   #current: Current | undefined;
   #resumed: { op: string; connection: ExecutorConnection; finished: boolean } | undefined;
   #next: Asked | undefined;
@@ -61,8 +62,8 @@ export class ExecutorDesk {
   /** An operation is under way somewhere, as far as is known. */
   #watching = false;
 
-  constructor({ path, asked }: Executors, events: DeskEvents, log: Logger) {
-    this.#path = path;
+  constructor({ door, asked }: Executors, events: DeskEvents, log: Logger) {
+    this.#door = door;
     this.#asked = asked;
     this.#events = events;
     this.#log = log;
@@ -76,12 +77,12 @@ export class ExecutorDesk {
   report(): Promise<Report> {
     const asked = this.#asked;
     this.#asked = undefined;
-    return this.#errand(() => askReport(asked && !asked.destroyed ? asked : this.#path));
+    return this.#errand(() => askReport(asked && !asked.destroyed ? asked : this.#door));
   }
 
   /** Gives executors the next root; throws the code of their refusal. */
   async bringRoot(document: SignedRoot): Promise<void> {
-    await this.#errand(() => ask(this.#path, [{ t: 'root', document }]));
+    await this.#errand(() => ask(this.#door, [{ t: 'root', document }]));
   }
 
   /** Leaves whatever waits or is at work alone: the question has an executor of its own. */
@@ -89,7 +90,7 @@ export class ExecutorDesk {
     if (this.#asking) throw new Failure('RATE_LIMITED', { reason: 'unanswered' });
     this.#asking = true;
     try {
-      return await this.#errand(() => askPreflight(this.#path, nonce, now));
+      return await this.#errand(() => askPreflight(this.#door, nonce, now));
     } finally {
       this.#asking = false;
     }
@@ -151,7 +152,7 @@ export class ExecutorDesk {
   }
 
   cancel(op: string, token: string): void {
-    this.#errand(() => ask(this.#path, [{ t: 'cancel', token }])).catch((error: unknown) =>
+    this.#errand(() => ask(this.#door, [{ t: 'cancel', token }])).catch((error: unknown) =>
       this.#events.refused(op, codeOf(error) ?? 'INTERNAL'),
     );
   }
@@ -176,7 +177,7 @@ export class ExecutorDesk {
   /** Takes up an operation that no executor of this process carries out. */
   resume(op: string): void {
     if (this.#current?.executing || this.#resumed) return;
-    const connection = new ExecutorConnection(this.#path, {
+    const connection = new ExecutorConnection(this.#door, {
       answer: (answer) => {
         this.#relay(op, answer);
         // What keeps an operation from its end, such as a full disk, is for an operator to know.
@@ -193,7 +194,7 @@ export class ExecutorDesk {
   }
 
   #open(op: string): ExecutorConnection {
-    const connection: ExecutorConnection = new ExecutorConnection(this.#path, {
+    const connection: ExecutorConnection = new ExecutorConnection(this.#door, {
       answer: (answer) => this.#relay(op, answer),
       end: () => this.#ended(op, connection),
     });
@@ -254,7 +255,7 @@ export class ExecutorDesk {
     try {
       await this.#errand(() =>
         ask(
-          this.#path,
+          this.#door,
           acks.map(([, token]) => ({ t: 'ack', token })),
         ),
       );

@@ -5,15 +5,16 @@ import { promisify } from 'node:util';
 import { Failure } from '../../protocol/failure.ts';
 import { parseSchema } from '../../protocol/schema.ts';
 import { type Facts, facts as factsSchema } from '../../protocol/session.ts';
+import type { Host } from '../ports/host.ts';
 
 const FACTS_TIMEOUT_MS = 20_000;
 
 /** `entry` is the command line's file. What the child says is checked like any other input. */
-export async function readFactsInChild(entry: string): Promise<Facts> {
+export async function readFactsInChild(entry: string, { environment: env }: Host): Promise<Facts> {
   try {
     const { stdout } = await promisify(execFile)(process.execPath, [entry, 'facts'], {
       timeout: FACTS_TIMEOUT_MS,
-      env: { PATH: '/usr/bin:/bin:/usr/sbin:/sbin' },
+      env,
     });
     return parseSchema(factsSchema, JSON.parse(stdout));
   } catch (cause) {

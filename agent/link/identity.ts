@@ -7,7 +7,8 @@ import { codeOf, Failure } from '../../protocol/failure.ts';
 import { fromBase64url, type SigningKey, signingKeyFromSeed, toBase64url } from '../../protocol/keys.ts';
 import { agentId, bytes32, counter, parseSchema, projectName, seconds } from '../../protocol/schema.ts';
 import { replaceFile, writeNewFile } from '../durable-file.ts';
-import { demandOwn, fingerprint, readMachine } from '../machine.ts';
+import { demandOwn, fingerprint } from '../machine.ts';
+import type { Machine, Owner } from '../ports/host.ts';
 import type { Random } from '../ports/random.ts';
 
 const keyFile = z.strictObject({ v: z.literal(1), ik: bytes32 });
@@ -23,9 +24,8 @@ const progressFile = z.strictObject({ v: z.literal(1), ctr: counter, now: second
 export type LinkIdentity = Readonly<{ agent: string; project: string; ik: SigningKey }>;
 /** Welcomes stored so far, and the highest server time seen: neither ever goes down. */
 export type Progress = Readonly<{ ctr: number; now: number }>;
-type Owner = Readonly<{ uid: number; gid: number }>;
 
-export async function makeLinkKey(folder: string, random: Random, owner: Owner): Promise<SigningKey> {
+export async function makeLinkKey(folder: string, random: Random, owner: Owner | null): Promise<SigningKey> {
   const content = JSON.stringify({ v: 1, ik: toBase64url(random.bytes(32)) });
   await writeNewFile(join(folder, 'key.json'), content, { owner });
   return readLinkKey(folder);
@@ -40,23 +40,23 @@ async function readSeed(folder: string): Promise<Uint8Array> {
 }
 
 /** Throws `NOT_ENROLLED`, or `CLONE_SUSPECTED` in another machine than the one that it was made in: then the key is not used. */
-export async function readLinkIdentity(folder: string): Promise<LinkIdentity> {
+export async function readLinkIdentity(folder: string, here: Machine): Promise<LinkIdentity> {
   const { agent, project, machine } = parseSchema(identityFile, await readJson(folder, 'identity.json'));
-  demandOwn(machine, await fingerprintHere(folder));
+  demandOwn(machine, await fingerprintOf(folder, here));
   return { agent, project, ik: await readLinkKey(folder) };
 }
 
-async function fingerprintHere(folder: string): Promise<string> {
-  const { id } = await readMachine();
+async function fingerprintOf(folder: string, { id }: Machine): Promise<string> {
   return fingerprint(await readSeed(folder), 'link', id);
 }
 
 export async function writeLinkIdentity(
   folder: string,
   identity: { agent: string; project: string },
-  owner: Owner,
+  here: Machine,
+  owner: Owner | null,
 ): Promise<void> {
-  const machine = await fingerprintHere(folder);
+  const machine = await fingerprintOf(folder, here);
   await writeNewFile(join(folder, 'identity.json'), JSON.stringify({ v: 1, ...identity, machine }), { owner });
 }
 

@@ -25,7 +25,7 @@ export type TokenSource = (typeof sources)[number];
 export type TokenPlaces = Readonly<Record<TokenSource, string | null> & { kernelCommandLine: string }>;
 
 export function tokenPlaces(
-  paths: Readonly<{ joinToken: string; driveToken: string }>,
+  paths: Readonly<{ joinToken: string; driveToken: string | null }>,
   credentials: string | undefined,
 ): TokenPlaces {
   return {
@@ -100,7 +100,9 @@ async function readSmall(path: string, source: TokenSource): Promise<{ text: str
     try {
       const facts = await file.stat();
       if (!facts.isFile() || facts.size > BYTES_MAX) throw invalid(source, 'form');
-      const exposed = (facts.mode & 0o077) !== 0 || facts.uid !== (process.getuid?.() ?? 0);
+      // On Windows the access list of the folder says it, and that is demanded before (`Host.demandPrivate`).
+      const isOthers = (facts.mode & 0o077) !== 0 || facts.uid !== process.getuid?.();
+      const exposed = process.platform !== 'win32' && isOthers;
       return { text: await file.readFile('utf8'), exposed };
     } finally {
       await file.close();

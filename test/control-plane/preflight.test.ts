@@ -310,6 +310,15 @@ describe('latchkey vm check', () => {
     ]);
   });
 
+  test('says of a system on which no agent was proven yet that it is one', async () => {
+    const agent = await machine();
+    const checks: Preflight['checks'] = [
+      { name: 'platform', verdict: 'warning', code: 'PLATFORM_UNPROVEN', about: 'Windows' },
+    ];
+    const [run] = await Promise.all([check('web-1'), answer(agent, { checks })]);
+    expect(run.stdout).toMatch(/^ {2}warning {2}operating system: Windows — PLATFORM_UNPROVEN [^\n]*not yet proven/m);
+  });
+
   test('ends with 3 where only the VNC password cannot be reset, and says so', async () => {
     const agent = await machine();
     const checks: Preflight['checks'] = [{ name: 'vnc', verdict: 'refused', code: 'VNC_AMBIGUOUS' }];

@@ -9,6 +9,7 @@ import { parseCanonical } from '../../protocol/canonical.ts';
 import { fromBase64url } from '../../protocol/keys.ts';
 import type { WireCheck } from '../../protocol/preflight.ts';
 import { type RootPayload, type SignedRoot, signRoot } from '../../protocol/root.ts';
+import { GUEST_NODE } from '../agent/contracts/guest-run.ts';
 import { demandSystemd } from '../lab/fixture.ts';
 import { type Guest, KERNEL_COMMAND_LINE } from '../lab/guest.ts';
 import { findVncService, VNC_PORT } from '../lab/services.ts';
@@ -95,6 +96,11 @@ describe('a healthy machine', () => {
       unavailable(context, 'tigervnc-standalone-server', 'apt-get install tigervnc-standalone-server');
     }
     expect(await vncSays(guest, guest.vncPassword ?? '')).toBe('accepted');
+  });
+
+  it('answers as well where executors are started over pipes, and none of them stays behind', async () => {
+    const said = await inGuest(`${GUEST_NODE} /usr/lib/latchkey-agent/test/agent/link/pipes-in-guest.ts`);
+    expect(JSON.parse(said)).toEqual({ report: { open: null, root: 1 }, notOk: [], prepared: 'ready', left: 0 });
   });
 
   it('may be looked at by root alone', async () => {

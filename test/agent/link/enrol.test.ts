@@ -110,7 +110,9 @@ describe('enrolment', () => {
 
 describe('the link’s own files', () => {
   test('that are missing mean that the machine is not enrolled', async () => {
-    expect(await codeFrom(() => readLinkIdentity(join(folder, 'absent')))).toBe('NOT_ENROLLED');
+    expect(await codeFrom(() => readLinkIdentity(join(folder, 'absent'), { id: 'one', uuid: '' }))).toBe(
+      'NOT_ENROLLED',
+    );
   });
   test('that are damaged are an error, and never a fresh start', async () => {
     await writeFile(join(folder, 'progress.json'), '{');

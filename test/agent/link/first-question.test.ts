@@ -2,6 +2,7 @@
 // is asked again.
 
 import { expect, test } from 'vitest';
+import { socketDoor } from '../../../agent/link/executor-door.ts';
 import { askFirst } from '../../../agent/link/first-question.ts';
 import { bytes32Text, OP } from '../../protocol/samples.ts';
 import { ScriptedExecutor } from './executor-script.ts';
@@ -18,7 +19,7 @@ async function makeAsked() {
 test('what it answered before anybody listened is the first report', async () => {
   const { executor, asked } = await makeAsked();
   while (asked.bytesRead === 0) await new Promise((resolve) => setTimeout(resolve, 5));
-  const site = await makeSite({ parts: { executors: { path: '/nowhere', asked } } });
+  const site = await makeSite({ parts: { executors: { door: socketDoor('/nowhere'), asked } } });
   const visitor = await site.plane.visitor();
   expect((await visitor.greet()).jhead).toBe(bytes32Text(0x55));
   expect((await visitor.next('synced')).open).toBe(OP);
@@ -28,7 +29,7 @@ test('what it answered before anybody listened is the first report', async () =>
 
 test('nobody is asked twice for one connection, and each later connection asks anew', async () => {
   const { executor, asked } = await makeAsked();
-  const site = await makeSite({ parts: { executors: { path: executor.path, asked } } });
+  const site = await makeSite({ parts: { executors: { door: socketDoor(executor.path), asked } } });
   executor.open = null;
   (await site.connected()).terminate();
   expect(executor.reports).toBe(1);
@@ -42,7 +43,7 @@ test('where nobody listened, the link asks again at once', async () => {
   const asked = askFirst('/nowhere');
   await new Promise((resolve) => asked.once('close', resolve));
   const executor = new ScriptedExecutor();
-  const site = await makeSite({ parts: { executors: { path: await executor.listen(), asked } } });
+  const site = await makeSite({ parts: { executors: { door: socketDoor(await executor.listen()), asked } } });
   const visitor = await site.plane.visitor();
   expect((await visitor.greet()).jhead).toBe(bytes32Text(0x55));
   expect(executor.reports).toBe(1);

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { randomKernel } from '../../../agent/adapters/random-kernel.ts';
 import { MEMORY_MAX_MB } from '../../../agent/config.ts';
+import { socketDoor } from '../../../agent/link/executor-door.ts';
 import { readProgress, writeProgress } from '../../../agent/link/identity.ts';
 import { Link } from '../../../agent/link/link.ts';
 import { interpretOnly, processMemory, startAnew } from '../../../agent/link/memory.ts';
@@ -52,7 +53,7 @@ const end = await new Link({
   identity: { agent: AGENT, project: 'default', ik: keys.ik },
   roots: new RootShelf(join(folder, 'root'), sampleRoot()),
   addresses: [{ url: new URL(url), caPem: '' }],
-  executors: { path: executorSocket },
+  executors: { door: socketDoor(executorSocket) },
   agentVersion: '0.0.0',
   random: randomKernel(),
   readBootId: async () => BOOT,

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll } from 'vitest';
+import { socketDoor } from '../../../agent/link/executor-door.ts';
 import type { Progress } from '../../../agent/link/identity.ts';
 import { Link, type LinkParts } from '../../../agent/link/link.ts';
 import type { LinkEvent } from '../../../agent/link/status-note.ts';
@@ -54,7 +55,7 @@ export async function makeSite({ parts = {}, root, executor: prepare, without, t
   const plane = new ControlPlane(tls ? createServer({ cert: tls.cert, key: tls.key }) : undefined);
   const executor = new ScriptedExecutor();
   prepare?.(executor);
-  const executorSocket = await executor.listen();
+  const executorPath = await executor.listen();
   if (without) await executor.close();
   const url = await plane.listen(tls ? 'wss' : 'ws');
   const log: string[] = [];
@@ -65,7 +66,7 @@ export async function makeSite({ parts = {}, root, executor: prepare, without, t
     identity: { agent: AGENT, project: 'default', ik: keys.ik },
     roots: new RootShelf(await freshFolder(), root ?? sampleRoot()),
     addresses: [{ url, caPem: tls?.caPem ?? '' }],
-    executors: { path: executorSocket },
+    executors: { door: socketDoor(executorPath) },
     agentVersion: '0.0.0',
     random: { bytes: (count) => Uint8Array.from(randomBytes(count)).fill(0, 0, count === 2 ? 2 : 0) },
     readBootId: async () => BOOT,

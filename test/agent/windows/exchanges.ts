@@ -33,3 +33,20 @@ export const environmentFile =
   read<File<Readonly<{ source: string; answer: Readonly<Record<string, unknown>>; fault?: string }>>>(
     'environment.json',
   );
+export const hostFile = JSON.parse(
+  readFileSync(fileURLToPath(new URL('../../fixtures/windows/host.json', import.meta.url)), 'utf8'),
+) as Readonly<{
+  machines: Readonly<Record<string, Readonly<{ source: string; answer: Readonly<Record<string, unknown>> }>>>;
+  /** `closed` and `unwritable`: why such a folder does not meet that demand; absent where it does. */
+  access: Readonly<
+    Record<
+      string,
+      Readonly<{
+        source: string;
+        answer: Readonly<{ there: boolean; leads: boolean; descriptor: string | null }>;
+        closed?: string;
+        unwritable?: string;
+      }>
+    >
+  >;
+}>;

@@ -10,7 +10,12 @@ import type { TerminalExchange } from './exchanges.ts';
 export type Call = Readonly<{ program: string; args: readonly string[]; request?: unknown; secret?: Secret }>;
 
 export const SYSTEM_ROOT = 'C:\\Windows';
-export const HOST = { systemRoot: SYSTEM_ROOT, scratch: 'C:\\ProgramData\\latchkey-agent\\scratch' } as const;
+export const HOST = {
+  systemRoot: SYSTEM_ROOT,
+  programData: 'C:\\ProgramData',
+  programFiles: 'C:\\Program Files',
+  scratch: 'C:\\ProgramData\\latchkey-agent\\scratch',
+} as const;
 const ENVIRONMENT = { SystemRoot: SYSTEM_ROOT, windir: SYSTEM_ROOT, PATH: `${SYSTEM_ROOT}\\System32` };
 const SCRIPT_SWITCHES = ['-NoLogo', '-NoProfile', '-NonInteractive', '-InputFormat', 'Text', '-OutputFormat', 'Text'];
 
