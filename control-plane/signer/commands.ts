@@ -5,7 +5,7 @@ import { canonicalBytes } from '../../protocol/canonical.ts';
 import type { Command, OperatorProof } from '../../protocol/command.ts';
 import { command as commandSchema } from '../../protocol/command.ts';
 import { Failure } from '../../protocol/failure.ts';
-import { encodeIntent, intentBytes, readIntent } from '../../protocol/intent.ts';
+import { encodeIntent, intentBytes, type ResetIntent, readIntent } from '../../protocol/intent.ts';
 import { sha256Text, thumbprint, toBase64url } from '../../protocol/keys.ts';
 import { COMMAND_TTL_S, INTENT_TTL_S } from '../../protocol/limits.ts';
 import type { RootPayload } from '../../protocol/root.ts';
@@ -18,6 +18,7 @@ import type { StoredIntent } from './ledger.ts';
 import { demandLeft, spend } from './limits.ts';
 import { ekOf } from './machine-records.ts';
 import type { SignerParts } from './parts.ts';
+import { actOf } from './release.ts';
 import type { Params, Result, SignerMethods } from './requests.ts';
 
 /** Commands that one intent may have, one after the other: a line that breaks more often than this is not a line. */
@@ -75,8 +76,8 @@ async function readReady(token: string, ek: Ed25519Jwk): Promise<Ready> {
 
 /** The sealed secrets that go along are exactly those whose hashes were proven. */
 async function demandSealed(stored: StoredIntent, sealed: MintParams['sealed']): Promise<MintParams['sealed']> {
-  const intent = readIntent(stored.bytes);
-  if (intent.act !== 'reset') throw new Failure('AUTHZ_INVALID', { reason: 'act' });
+  if (actOf(stored.bytes) !== 'reset') throw new Failure('AUTHZ_INVALID', { reason: 'act' });
+  const intent = readIntent(stored.bytes) as ResetIntent;
   for (const slot of ['account', 'vnc'] as const) {
     const source = intent[slot]?.secret;
     const given = sealed?.[slot];

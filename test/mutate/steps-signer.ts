@@ -173,7 +173,7 @@ export const signerSteps: readonly Mutation[] = [
   drop(
     'command: a reset',
     COMMANDS,
-    "if (intent.act !== 'reset') throw new Failure('AUTHZ_INVALID', { reason: 'act' });",
+    "if (actOf(stored.bytes) !== 'reset') throw new Failure('AUTHZ_INVALID', { reason: 'act' });",
   ),
   change(
     'command: the sealed secrets that were proven',

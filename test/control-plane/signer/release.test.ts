@@ -2,6 +2,7 @@
 // and good for nothing else.
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { sampleRoot } from '../../protocol/samples.ts';
 import { AGENT, Desk, refusal } from './desk.ts';
 
 let desk: Desk;
@@ -52,4 +53,22 @@ test('is proven by its own operator alone', async () => {
   const other = await desk.key('bob');
   const built = await release('ada');
   expect(await refusal(desk.prove(built, await other(built.intent_hash), 'bob'))).toBe('AUTHZ_INVALID');
+});
+
+test('is no command, proven as it is', async () => {
+  const sign = await desk.key('ada');
+  const built = await release('ada');
+  await desk.prove(built, await sign(built.intent_hash));
+  await expect(desk.mint(built)).rejects.toMatchObject({ code: 'AUTHZ_INVALID', details: { reason: 'act' } });
+  expect(desk.audit('command.signed')).toEqual([]);
+});
+
+test('nothing is signed under a root past its end, proven as it is', async () => {
+  const sign = await desk.key('ada');
+  const built = await desk.build();
+  await desk.prove(built, await sign(built.intent_hash));
+  desk.root = sampleRoot({ expires: Math.floor(desk.nowMs / 1000) });
+  expect(await refusal(desk.mint(built))).toBe('ROOT_EXPIRED');
+  desk.root = undefined;
+  expect(await refusal(desk.mint(built))).toBeNull();
 });
