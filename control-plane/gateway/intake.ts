@@ -65,8 +65,8 @@ export class Intake {
         return this.#alarm(trx, session, { reason: 'nonce_repeated', op });
       }
       const operation = await findOperation(trx, op);
-      // An answer to an older question, or to one that nobody asked.
-      if (operation?.vm !== session.vm.id || isEnd(operation.state) || session.asked?.op !== op) return;
+      // An answer to an older question, or to one that this machine was not asked.
+      if (!operation || isEnd(operation.state) || session.asked?.op !== op) return;
       if (operation.chain !== null) return;
       // By now the machine may be connected elsewhere.
       if (!(await isHeldBy(trx, session.vm.id, session.id))) return;

@@ -108,6 +108,8 @@ export type Misbehaviour = Readonly<{
   hello?: Partial<Hello>;
   helloKey?: SigningKey;
   enrol?: Partial<Enrol>;
+  /** Another counter than the welcome's, in the answer to it. */
+  helloOk?: number;
   headers?: Record<string, string>;
 }>;
 
@@ -186,7 +188,7 @@ export class ScriptedAgent {
   }
 
   /** Up to the welcome and its answer; `synced` is the test's to send. Answers the close code where it was refused. */
-  async connect({ hello = {}, helloKey = this.ik, headers }: Misbehaviour = {}): Promise<number | null> {
+  async connect({ hello = {}, helloKey = this.ik, helloOk, headers }: Misbehaviour = {}): Promise<number | null> {
     const wire = await new Wire(this.url, headers).opened();
     const { sn } = await wire.next('challenge');
     const payload: Hello = {
@@ -211,7 +213,7 @@ export class ScriptedAgent {
     this.welcomed = payloadOf(welcome.token) as Welcome;
     const { ctr } = this.welcomed;
     this.ctr = ctr;
-    wire.send({ t: 'hello_ok', ctr });
+    wire.send({ t: 'hello_ok', ctr: helloOk ?? ctr });
     this.#wire = wire;
     return null;
   }

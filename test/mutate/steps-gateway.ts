@@ -122,12 +122,6 @@ const intakeSteps: readonly Mutation[] = [
   change('ready: of this machine', INTAKE, 'ready.agent !== session.vm.agent || ', ''),
   change('ready: for the operation that it is said for', INTAKE, ' || ready.op !== op)', ')'),
   drop('ready: a nonce that is new', INTAKE, "return this.#alarm(trx, session, { reason: 'nonce_repeated', op });"),
-  change(
-    'ready: of this machine’s operation',
-    INTAKE,
-    'operation?.vm !== session.vm.id || isEnd(operation.state) || session.asked?.op !== op',
-    '!operation || isEnd(operation.state) || session.asked?.op !== op',
-  ),
   change('ready: that was asked for', INTAKE, ' || session.asked?.op !== op', ''),
   drop('ready: of an operation that is not held yet', INTAKE, 'if (operation.chain !== null) return;'),
   change('receipt: of this machine’s operation', INTAKE, 'if (operation.vm !== session.vm.id) {', 'if (false) {'),

@@ -62,6 +62,22 @@ describe('being ready', () => {
     expect(await agent.answerPrepare()).toBe(newer.op);
     await world.until(newer.op, 'PREPARED');
     expect(await world.operation(older.op)).toMatchObject({ state: 'QUEUED', ready: null });
+    // Nobody asks for the older one any more.
+    await agent.sayReady(older.op);
+    const { cn } = await agent.sayReady(newer.op);
+    await world.eventually(async () => {
+      const { ready } = await world.operation(newer.op);
+      return ready && (payloadOf(ready) as { cn: string }).cn === cn ? true : null;
+    }, 'the newest word');
+    await stays(older.op, 'QUEUED');
+  });
+
+  test('for another operation than it is said for ends the connection', async () => {
+    const draft = await world.draft(agent);
+    await agent.wire.next('prepare');
+    await agent.sayReady(draft.op, { op: `op_${'0'.repeat(26)}` });
+    expect(await agent.wire.closed).toBe(1008);
+    await stays(draft.op, 'QUEUED');
   });
 
   test('lasts its time and is asked for again', async () => {

@@ -102,6 +102,11 @@ describe('a hello', () => {
     expect(sn).toHaveLength(43);
     wire.send({ t: 'hello_ok', ctr: 1 });
     expect(await wire.closed).toBe(REFUSED);
+    for (const helloOk of [0, 2]) {
+      await agent.connect({ helloOk });
+      expect(await agent.wire.closed).toBe(REFUSED);
+      agent.ctr = 0;
+    }
     expect(await agent.connect()).toBeNull();
   });
 });
@@ -206,6 +211,17 @@ describe('a second connection of one identity', () => {
     const secret = { mode: 'generated', recipient_jwk: await world.recipient() };
     const intent = await world.ask('POST', `/v1/operations/${draft.op}/intent`, { account: { secret } });
     expect(intent.body['code']).toBe('AGENT_QUARANTINED');
+  });
+
+  test('while the first is open and answers no more replaces it, and flags nothing', async () => {
+    const agent = await world.machine();
+    const dead = agent.wire;
+    dead.ws.pause();
+    expect(await agent.connect()).toBeNull();
+    dead.ws.resume();
+    expect(await dead.closed).toBe(1006);
+    expect(await flagsOf(agent)).toEqual([]);
+    expect(await heldFor(agent)).toBeUndefined();
   });
 
   test('after the first is gone flags nothing', async () => {

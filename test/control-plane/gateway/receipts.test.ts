@@ -40,6 +40,16 @@ describe('receipts', () => {
     expect(parseSchema(ackSchema, payload)).toEqual({ v: 1, agent: agent.agent, op, n: 1 });
   });
 
+  test('go on where an executor says that it is ready for what the machine holds', async () => {
+    const [first, second] = await chain();
+    agent.sendReceipt(first);
+    await agent.wire.next('ack');
+    await agent.sayReady(op);
+    agent.sendReceipt(second);
+    await agent.wire.next('ack');
+    expect(await world.operation(op)).toMatchObject({ state: 'PASSWORD_SET', ready: null });
+  });
+
   test('sent twice are acknowledged twice and stored once', async () => {
     const [first] = await chain();
     agent.sendReceipt(first);
