@@ -1,6 +1,7 @@
 // What the control plane tells the signer for its audit: the signer believes it nothing that a machine has to have signed.
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { RECEIPTS_MAX } from '../../../control-plane/core/receive.ts';
 import { canonicalBytes } from '../../../protocol/canonical.ts';
 import { type SigningKey, sealingKeyFromSeed, signingKeyFromSeed, toBase64url } from '../../../protocol/keys.ts';
 import type { Receipt } from '../../../protocol/receipt.ts';
@@ -77,6 +78,11 @@ test('a receipt about what was never commanded of that machine is none', async (
   await tell(await receipt({ cmd_sha256: toBase64url(kernel(32)) }));
   await tell(await receipt({ agent: newId('agt', kernel) }));
   expect(rows()).toEqual(['told.refused AUTHZ_INVALID', 'told.refused AUTHZ_INVALID', 'told.refused NOT_ENROLLED']);
+});
+
+test('a receipt beyond what any reset has is none, whatever is missing before it', async () => {
+  await tell(await receipt({ n: RECEIPTS_MAX }), await receipt({ n: RECEIPTS_MAX + 1 }));
+  expect(rows()).toEqual([`receipt.gap ${RECEIPTS_MAX} 0`, 'told.refused AUTHZ_INVALID']);
 });
 
 test('a refusal of altered bytes is taken by its nonce', async () => {
