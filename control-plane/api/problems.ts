@@ -27,11 +27,13 @@ const statuses: Partial<Record<Code, number>> = {
   DATABASE_UNUSABLE: 503,
 };
 
+export const statusOf = (code: Code): number => statuses[code] ?? 409;
+
 export function problemOf({ code, details, hint }: Failure): Problem {
   return {
     type: `urn:latchkey:code:${code}`,
     title: codes[code].sentence,
-    status: statuses[code] ?? 409,
+    status: statusOf(code),
     code,
     detail: detailText(details),
     hint,

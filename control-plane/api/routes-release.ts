@@ -12,7 +12,7 @@ import { releaseVm, type Vm } from '../store/vms.ts';
 import type { ApiParts } from './parts.ts';
 import { operatorOf } from './requests.ts';
 import { demandVm } from './routes-operations.ts';
-import { vmParams, vmView } from './schemas.ts';
+import { emptyRequest, vmParams, vmView } from './schemas.ts';
 import { releaseIntent, releaseRequest } from './schemas-installation.ts';
 import { viewVm } from './views.ts';
 
@@ -22,7 +22,7 @@ export function releaseRoutes(root: FastifyInstance, parts: ApiParts): void {
 
   app.post(
     '/v1/vms/:vm/release-intent',
-    { schema: { params: vmParams, response: { 200: releaseIntent } } },
+    { schema: { params: vmParams, body: emptyRequest, response: { 200: releaseIntent } } },
     async (request) => {
       const { project, agent } = demandHeld(await demandVm(parts, request.params.vm));
       return signer('release.build', { project, agent, operator: operatorOf(request) });

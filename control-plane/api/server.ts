@@ -1,4 +1,4 @@
-// The HTTP server: limits, headers, errors and routes put together. Everything but the health check needs an API key, and
+// The HTTP server: limits, headers, errors and routes put together. Everything but the health check and the description of the API needs an API key, and
 // no response may be stored by anyone on the way.
 
 import helmet from '@fastify/helmet';
@@ -9,6 +9,7 @@ import { Failure } from '../../protocol/failure.ts';
 import { FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT_MS } from '../../protocol/limits.ts';
 import type { Tls } from '../config/options.ts';
 import { VERSION } from '../version.ts';
+import { describeRoutes, documentRoutes } from './openapi.ts';
 import type { ApiParts } from './parts.ts';
 import { sendProblem } from './problems.ts';
 import { readJson, requireKey } from './requests.ts';
@@ -44,12 +45,14 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('cache-control', 'no-store');
   });
+  await describeRoutes(app);
   const stop = new AbortController();
   app.addHook('preClose', async () => stop.abort());
   app.withTypeProvider<ZodTypeProvider>().get('/healthz', { schema: { response: { 200: healthView } } }, async () => ({
     status: 'ok' as const,
     version: VERSION,
   }));
+  documentRoutes(app);
   await app.register(async (closed) => {
     requireKey(closed, parts.store.db);
     vmRoutes(closed, parts);

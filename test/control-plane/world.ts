@@ -39,6 +39,7 @@ import {
   toBase64url,
 } from '../../protocol/keys.ts';
 import type { X25519Jwk } from '../../protocol/schema.ts';
+import { demandListed } from './refusals-listed.ts';
 import { ScriptedAgent } from './scripted-agent.ts';
 import { commandAuthority } from './signer/desk.ts';
 
@@ -190,7 +191,9 @@ export class World {
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
     const text = await response.text();
-    return { status: response.status, body: text === '' ? {} : JSON.parse(text), headers: response.headers };
+    const answer = text === '' ? {} : JSON.parse(text);
+    if (response.status >= 400) demandListed(method, path, answer.code);
+    return { status: response.status, body: answer, headers: response.headers };
   }
 
   /** Another operator, with a key. */

@@ -1,0 +1,262 @@
+// What each request is for, and the codes that it may be refused with: the part of the OpenAPI document that no schema says.
+// A route that is not in here does not start.
+
+import type { Code } from '../../protocol/codes.ts';
+
+export type Entry = Readonly<{
+  /** Unique, and never changed: generated clients name their functions by it. */
+  id: string;
+  tag: Tag;
+  summary: string;
+  /** Beside those that every request may meet. */
+  codes: readonly Code[];
+  /** Without an API key. */
+  open?: true;
+  /** Of an answer that no schema describes. */
+  type?: 'text/event-stream' | 'text/html' | 'application/json';
+}>;
+
+export const tags = {
+  machines: 'Virtual machines, whether they can be reset now, and letting a held identity in again.',
+  operations: 'Resets: draft, intent, proof, and what became of them.',
+  events: 'What happens, as server-sent events that a client may take up again where it stopped.',
+  enrolment: 'Join tokens, with which machines enrol, and what they trust.',
+  operators: 'Those who approve resets, and their passkeys.',
+  service: 'This service itself.',
+} as const;
+export type Tag = keyof typeof tags;
+
+/** What any request may be refused with, and any that needs a key. */
+export const everywhere: readonly Code[] = ['REQUEST_INVALID', 'RATE_LIMITED', 'INTERNAL'];
+export const behindKey: readonly Code[] = ['UNAUTHENTICATED'];
+
+const throughSigner = ['SIGNER_UNAVAILABLE'] as const satisfies readonly Code[];
+const onOperation = ['NOT_FOUND', 'STATE_CONFLICT', 'REROOT_REFUSED'] as const satisfies readonly Code[];
+/** What the signer may say of a proof. */
+const onProof = [
+  ...throughSigner,
+  'AUTHZ_INVALID',
+  'EXPIRED',
+  'FACTOR_LOCKED',
+  'FACTOR_NOT_ALLOWED',
+  'FACTOR_REFUSED',
+  'FACTOR_UNKNOWN',
+  'STATE_CONFLICT',
+] as const satisfies readonly Code[];
+const onCeremony = [
+  ...throughSigner,
+  'AUTHZ_INVALID',
+  'EXPIRED',
+  'FACTOR_LOCKED',
+  'FACTOR_NOT_ALLOWED',
+  'FACTOR_UNKNOWN',
+] as const satisfies readonly Code[];
+
+const machines = {
+  'GET /v1/vms': { id: 'listVms', tag: 'machines', summary: 'The machines.', codes: [] },
+  'GET /v1/vms/:vm': { id: 'getVm', tag: 'machines', summary: 'One machine, by id or name.', codes: ['NOT_FOUND'] },
+  'GET /v1/vms/:vm/preflight': {
+    id: 'getPreflight',
+    tag: 'machines',
+    summary: 'The last answer to whether the machine can be reset.',
+    codes: ['NOT_FOUND'],
+  },
+  'POST /v1/vms/:vm/preflight': {
+    id: 'askPreflight',
+    tag: 'machines',
+    summary: 'Asks the machine whether it can be reset now; changes nothing.',
+    codes: ['NOT_FOUND', 'AGENT_OFFLINE', 'VERSION_UNSUPPORTED', 'EXECUTOR_UNAVAILABLE'],
+  },
+  'POST /v1/vms/:vm/release-intent': {
+    id: 'buildReleaseIntent',
+    tag: 'machines',
+    summary: 'What an operator proves to let a held identity in again.',
+    codes: ['NOT_FOUND', 'STATE_CONFLICT', 'FACTOR_LOCKED', ...throughSigner],
+  },
+  'POST /v1/vms/:vm/release': {
+    id: 'releaseVm',
+    tag: 'machines',
+    summary: 'Lets a held identity in again; 202 where a second person has to prove the same.',
+    codes: ['NOT_FOUND', ...onProof],
+  },
+} as const satisfies Record<string, Entry>;
+
+const operations = {
+  'POST /v1/operations': {
+    id: 'createOperation',
+    tag: 'operations',
+    summary: 'Drafts a reset. Nothing is done before an operator has proven it.',
+    codes: ['NOT_FOUND', 'BUSY', 'AGENT_QUARANTINED', 'REROOT_REFUSED'],
+  },
+  'GET /v1/operations': {
+    id: 'listOperations',
+    tag: 'operations',
+    summary: 'The operations, newest first.',
+    codes: ['NOT_FOUND'],
+  },
+  'GET /v1/operations/:op': {
+    id: 'getOperation',
+    tag: 'operations',
+    summary: 'One operation, with its receipts.',
+    codes: ['NOT_FOUND'],
+  },
+  'POST /v1/operations/:op/intent': {
+    id: 'buildIntent',
+    tag: 'operations',
+    summary: 'Writes the bytes that the operator will prove; a new intent voids the one before.',
+    codes: [...onOperation, 'AGENT_QUARANTINED', 'AGENT_OFFLINE', 'READY_EXPIRED', 'FACTOR_LOCKED', ...throughSigner],
+  },
+  'GET /v1/operations/:op/intent': {
+    id: 'getIntent',
+    tag: 'operations',
+    summary: 'The intent, for whoever has to prove it.',
+    codes: ['NOT_FOUND', 'AUTHZ_INVALID', ...throughSigner],
+  },
+  'POST /v1/operations/:op/factors/email': {
+    id: 'mailCode',
+    tag: 'operations',
+    summary: 'Mails the operator a code that proves this intent and nothing else.',
+    codes: [...onOperation, ...onCeremony, 'MAIL_UNAVAILABLE'],
+  },
+  'POST /v1/operations/:op/factors/passkey': {
+    id: 'beginPasskeyProof',
+    tag: 'operations',
+    summary: 'Options for `navigator.credentials.get`, bound to this intent.',
+    codes: [...onOperation, ...onCeremony],
+  },
+  'POST /v1/operations/:op/submit': {
+    id: 'submitOperation',
+    tag: 'operations',
+    summary: 'Proves the intent. With every proof that policy asks for, the reset begins.',
+    codes: [...onOperation, ...onProof, 'BUSY', 'AGENT_QUARANTINED', 'READY_EXPIRED'],
+  },
+  'POST /v1/operations/:op/cancel': {
+    id: 'cancelOperation',
+    tag: 'operations',
+    summary: 'Ends what has not begun to change the machine.',
+    codes: onOperation,
+  },
+  'POST /v1/operations/:op/collected': {
+    id: 'markCollected',
+    tag: 'operations',
+    summary: 'Says that the sealed secrets were received; they are deleted here.',
+    codes: onOperation,
+  },
+} as const satisfies Record<string, Entry>;
+
+const events = {
+  'GET /v1/events': {
+    id: 'streamEvents',
+    tag: 'events',
+    summary: 'What happens from now on, anywhere.',
+    codes: [],
+    type: 'text/event-stream',
+  },
+  'GET /v1/vms/:vm/events': {
+    id: 'streamVmEvents',
+    tag: 'events',
+    summary: 'What happens from now on to one machine.',
+    codes: ['NOT_FOUND'],
+    type: 'text/event-stream',
+  },
+  'GET /v1/operations/:op/events': {
+    id: 'streamOperationEvents',
+    tag: 'events',
+    summary: 'All that happened to one operation, and what happens from now on.',
+    codes: ['NOT_FOUND'],
+    type: 'text/event-stream',
+  },
+} as const satisfies Record<string, Entry>;
+
+const installation = {
+  'POST /v1/join-tokens': {
+    id: 'createJoinToken',
+    tag: 'enrolment',
+    summary: 'A token that machines enrol with. It is shown once.',
+    codes: [],
+  },
+  'GET /v1/join-tokens': {
+    id: 'listJoinTokens',
+    tag: 'enrolment',
+    summary: 'The join tokens, newest first, without what they are.',
+    codes: [],
+  },
+  'DELETE /v1/join-tokens/:id': {
+    id: 'revokeJoinToken',
+    tag: 'enrolment',
+    summary: 'Revokes a join token.',
+    codes: ['NOT_FOUND', 'STATE_CONFLICT'],
+  },
+  'GET /v1/trust': {
+    id: 'getTrust',
+    tag: 'enrolment',
+    summary: 'What the trust file of a guest is made of.',
+    codes: [],
+  },
+  'POST /v1/operators': {
+    id: 'createOperator',
+    tag: 'operators',
+    summary: 'A new operator with an API key, which is shown once.',
+    codes: ['ALREADY_EXISTS'],
+  },
+  'POST /v1/passkeys/options': {
+    id: 'beginPasskey',
+    tag: 'operators',
+    summary: 'Options for `navigator.credentials.create`, for an operator who was invited.',
+    codes: ['AUTHZ_INVALID', ...throughSigner],
+  },
+  'POST /v1/passkeys': {
+    id: 'registerPasskey',
+    tag: 'operators',
+    summary: 'Registers a passkey with an invitation.',
+    codes: ['AUTHZ_INVALID', 'ALREADY_EXISTS', ...throughSigner],
+  },
+  'GET /v1/whoami': {
+    id: 'whoami',
+    tag: 'operators',
+    summary: 'Whose API key this is, and of which installation.',
+    codes: [],
+  },
+} as const satisfies Record<string, Entry>;
+
+const service = {
+  'GET /healthz': { id: 'health', tag: 'service', summary: 'Whether it is up.', codes: [], open: true },
+  'GET /v1/openapi.json': {
+    id: 'getOpenapi',
+    tag: 'service',
+    summary: 'This document.',
+    codes: [],
+    open: true,
+    type: 'application/json',
+  },
+  'GET /v1/docs': {
+    id: 'readDocs',
+    tag: 'service',
+    summary: 'This document, to be read in a browser.',
+    codes: [],
+    open: true,
+    type: 'text/html',
+  },
+} as const satisfies Record<string, Entry>;
+
+const contract: Readonly<Record<string, Entry>> = {
+  ...machines,
+  ...operations,
+  ...events,
+  ...installation,
+  ...service,
+};
+
+export const requests: readonly string[] = Object.keys(contract);
+
+/** Throws for a route that nobody described: a defect. */
+export function entryOf(method: string, url: string): Entry {
+  const entry = contract[`${method} ${url}`];
+  if (!entry) throw new TypeError(`no contract for ${method} ${url}`);
+  return entry;
+}
+
+/** Every code that a request may be refused with. */
+export function codesOf({ codes, open }: Entry): readonly Code[] {
+  return [...new Set([...everywhere, ...(open ? [] : behindKey), ...codes])];
+}
