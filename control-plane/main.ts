@@ -43,6 +43,10 @@ program
   .option('--smtp-ca <file>', 'the authority that issued its certificate, PEM (LATCHKEY_SMTP_CA_FILE)')
   .option('--mail-from <address>', 'sender of these mails (LATCHKEY_MAIL_FROM)')
   .option('--command-key-program <file>', 'program that holds the command key and signs (LATCHKEY_COMMAND_KEY_PROGRAM)')
+  .option(
+    '--metrics-listen <host:port>',
+    'address for metrics, health and readiness (LATCHKEY_METRICS_LISTEN, else none)',
+  )
   .option('--user <name|uid>', 'as root: who gateway and API are (account latchkey, else a number)')
   .option('--signer-user <name|uid>', 'as root: who the signer is (account latchkey-signer, else a number)')
   .option('--json', 'print one JSON object a line')

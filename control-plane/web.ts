@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import type { Server as TlsServer } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import type { Code } from '../protocol/codes.ts';
 import { codeOf, Failure } from '../protocol/failure.ts';
 import { sha256Text, toBase64url } from '../protocol/keys.ts';
 import { relayAlarms } from './api/alarms.ts';
@@ -20,6 +21,7 @@ import { namesOf, selfSigned } from './config/self-signed.ts';
 import { Agents } from './gateway/agents.ts';
 import { AGENT_PATH, openDoor } from './gateway/endpoint.ts';
 import { Gateway } from './gateway/gateway.ts';
+import { Observer } from './observability/observer.ts';
 import { signerClient } from './signer/client.ts';
 import { operationsUnderWatch } from './store/operations.ts';
 import { anyOperator, insertOperator } from './store/operators.ts';
@@ -48,22 +50,20 @@ export async function openWeb(options: ServeOptions, { around, log, undo, startS
   undo.push(() => store.close());
   await admitFirstOperator(paths, store, nowMs());
   await startSigner();
-  const signer = signerClient(paths.signerSocket);
+  const ask = signerClient(paths.signerSocket);
+  const observer = options.metrics ? await Observer.open({ store, signer: ask }) : null;
+  const signer = observer?.signer ?? ask;
   await recoverApprovals({ store, signer, nowMs, log }, await operationsUnderWatch(store.db));
 
-  const id = toBase64url(randomBytes(12));
-  const gateway = new Gateway({ id, store, signer, installation, authority, randomBytes, nowMs, log });
+  const common = { store, signer, installation, randomBytes, nowMs, log };
+  const onHandshakeRefused = (code: Code) => observer?.countRefusedHandshake(code);
+  const gateway = new Gateway({ ...common, id: toBase64url(randomBytes(12)), authority, onHandshakeRefused });
   const addresses = { agent: '' };
   const parts: ApiParts = {
-    store,
-    signer,
+    ...common,
     agents: new Agents(store, gateway),
-    installation,
     agentUrl: () => addresses.agent,
     caPem: tls?.caPem ?? '',
-    randomBytes,
-    nowMs,
-    log,
     requestsPerMinuteMax: REQUESTS_PER_MINUTE_MAX,
   };
   const app = await buildServer(parts, tls);
@@ -74,6 +74,7 @@ export async function openWeb(options: ServeOptions, { around, log, undo, startS
   undo.push(closeDoor);
   await gateway.start();
   undo.push(relayAlarms({ store, signer, log }));
+  if (observer && options.metrics) undo.push(await observer.show(options.metrics, log));
   const port = await listen(app, options);
   const { url, agentUrl } = addressesOf({ ...options, tls }, port);
   addresses.agent = agentUrl;

@@ -26,6 +26,7 @@ export type ServeFlags = MailFlags &
     ca?: string;
     tlsSelfSigned?: boolean;
     commandKeyProgram?: string;
+    metricsListen?: string;
     json?: boolean;
   }>;
 
@@ -45,6 +46,8 @@ export type ServeOptions = Readonly<{
   /** `null`: SQLite in the data folder. */
   database: PostgresPlace | null;
   commandKey: CommandKeySource;
+  /** Where metrics, health and readiness are; `null`: nowhere. */
+  metrics: Readonly<{ host: string; port: number }> | null;
 }>;
 
 /** Paths, besides the files of the signer's own folder: of a program that signs, and of a credential of the service manager. */
@@ -62,7 +65,8 @@ export function defaultDataFolder(env: NodeJS.ProcessEnv): string {
 
 /** Throws `CONFIG_INVALID` naming the option. */
 export function readServeOptions(flags: ServeFlags, env: NodeJS.ProcessEnv): ServeOptions {
-  const { host, port } = parseListen(flags.listen ?? env['LATCHKEY_LISTEN'] ?? LISTEN_DEFAULT);
+  const { host, port } = parseListen(flags.listen ?? env['LATCHKEY_LISTEN'] ?? LISTEN_DEFAULT, 'listen');
+  const metrics = flags.metricsListen ?? env['LATCHKEY_METRICS_LISTEN'];
   const tls = readTls(flags);
   const tlsSelfSigned = flags.tlsSelfSigned ?? false;
   if (tls && tlsSelfSigned) throw new Failure('CONFIG_INVALID', { field: 'tls-self-signed', reason: 'tls-cert' });
@@ -84,15 +88,16 @@ export function readServeOptions(flags: ServeFlags, env: NodeJS.ProcessEnv): Ser
       program: readProgram(flags.commandKeyProgram ?? env['LATCHKEY_COMMAND_KEY_PROGRAM']),
       credential: credentialIn(env['CREDENTIALS_DIRECTORY']),
     },
+    metrics: metrics === undefined ? null : parseListen(metrics, 'metrics-listen'),
   };
 }
 
-function parseListen(text: string): { host: string; port: number } {
+function parseListen(text: string, field: string): { host: string; port: number } {
   const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})$/.exec(text);
   const host = match?.[1] ?? match?.[2] ?? '';
   const port = Number(match?.[3]);
   if (!match || port > 65_535 || (match[1] !== undefined && isIP(host) !== 6)) {
-    throw new Failure('CONFIG_INVALID', { field: 'listen', reason: 'host:port' });
+    throw new Failure('CONFIG_INVALID', { field, reason: 'host:port' });
   }
   return { host, port };
 }

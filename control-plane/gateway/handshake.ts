@@ -54,6 +54,7 @@ export async function shakeHands(
     if (!codeOf(error)) throw error;
     const { code, details } = error as Failure;
     parts.log.warn({ code, details }, 'handshake refused');
+    parts.onHandshakeRefused?.(code);
     // Only a peer that has shown the identity's key gets this far: its owner is told what to look for.
     if (HELD.includes(code)) socket.send({ t: 'error', code: 'AGENT_QUARANTINED' });
     return null;

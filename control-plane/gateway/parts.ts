@@ -1,6 +1,7 @@
 // What the gateway is made of, handed in by the composition root.
 
 import type { Logger } from 'pino';
+import type { Code } from '../../protocol/codes.ts';
 import type { Authority } from '../config/authority.ts';
 import type { Installation } from '../config/installation.ts';
 import type { RandomBytes } from '../config/random-kernel.ts';
@@ -19,4 +20,5 @@ export type GatewayParts = Readonly<{
   /** Milliseconds since 1970: the time that is told to agents and written into history. */
   nowMs: () => number;
   log: Logger;
+  onHandshakeRefused?: (code: Code) => void;
 }>;

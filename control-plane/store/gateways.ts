@@ -66,6 +66,11 @@ export async function onlineVms(db: Db, vms: readonly string[]): Promise<Readonl
   return new Set(rows.map(({ vm }) => vm));
 }
 
+export async function allOnlineVms(db: Db): Promise<ReadonlySet<string>> {
+  const rows = await living(db).select('vm').execute();
+  return new Set(rows.map(({ vm }) => vm));
+}
+
 /** Machines that are connected through other living gateways. */
 export async function heldElsewhere(db: Db, gateway: string): Promise<ReadonlySet<string>> {
   const rows = await living(db).where('connections.gateway', '<>', gateway).select('vm').execute();

@@ -59,6 +59,16 @@ export class Store {
     await this.#engine.tell(vm).catch(() => undefined);
   }
 
+  /** What the database has now; another process may have brought it on. */
+  schemaVersion(): Promise<number> {
+    return this.#engine.version();
+  }
+
+  /** Transactions that wait for a commit. */
+  get writesWaiting(): number {
+    return this.#writer.waiting;
+  }
+
   async close(): Promise<void> {
     await this.#writer.idle();
     await this.#deafen();

@@ -34,6 +34,10 @@ export class Writer {
     });
   }
 
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** Once nothing waits any more. */
   async idle(): Promise<void> {
     while (this.#running) await this.#running;
