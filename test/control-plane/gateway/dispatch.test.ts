@@ -90,6 +90,22 @@ describe('being ready', () => {
     await world.until(draft.op, 'PREPARED');
   });
 
+  test('refused by another machine is nothing', async () => {
+    const draft = await world.draft(agent);
+    await agent.answerPrepare();
+    await world.until(draft.op, 'PREPARED');
+    const stranger = await world.machine('stranger');
+    stranger.wire.send({ t: 'refused', op: draft.op, code: 'BUSY' });
+    stranger.wire.send({ t: 'facts', facts: stranger.facts('later') });
+    const { id } = await world.vmOf(stranger);
+    await world.eventually(
+      async () => ((await world.events(id)).some(({ type }) => type === 'vm.facts') ? true : null),
+      'what the stranger said later',
+    );
+    const { state, ready, reason } = await world.operation(draft.op);
+    expect([state, ready === null, reason]).toEqual(['PREPARED', false, null]);
+  });
+
   test('refused leaves the operation where it is, with the reason', async () => {
     const draft = await world.draft(agent);
     await agent.wire.next('prepare');
