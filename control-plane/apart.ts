@@ -3,7 +3,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { Failure } from '../protocol/failure.ts';
 import { PUBLIC_MODE, writePrivateFile } from './config/files.ts';
 import { claimFolder, moveIn, openInstallation } from './config/installation.ts';
@@ -13,6 +13,7 @@ import { isApart, layOut, standsInTheWay } from './config/ownership.ts';
 import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
 import type { Users } from './config/users.ts';
+import { openLog } from './log.ts';
 import { firstCommandKey, type Serving, type SignerArgv, serving, settingsOf } from './serve.ts';
 import { SignerChild, stopChild } from './signer/child.ts';
 import { firstWord } from './signer/first-word.ts';
@@ -35,7 +36,7 @@ export async function serveApart(options: ServeOptions, users: Users, programs: 
   return serving(options, async (undo) => {
     process.umask(0o077);
     const paths = pathsIn(options.data);
-    const log = pino({ level: logLevel(process.env), base: { part: 'root' } }, pino.destination(2));
+    const log = openLog('root', logLevel(process.env));
     claimFolder(paths);
     const lock = lockData(paths.lock);
     undo.push(() => lock.release());

@@ -2,7 +2,6 @@
 // is written before the folder is ours, and whatever was opened is closed again when a later step fails.
 
 import { rmSync } from 'node:fs';
-import { pino } from 'pino';
 import type { Ed25519Jwk } from '../protocol/schema.ts';
 import { writePrivateFile } from './config/files.ts';
 import { claimFolder, moveIn, openInstallation } from './config/installation.ts';
@@ -11,6 +10,7 @@ import { logLevel, type ServeOptions } from './config/options.ts';
 import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
 import type { ProcessUser } from './config/users.ts';
+import { openLog } from './log.ts';
 import { SignerChild } from './signer/child.ts';
 import { type SignerSettings, signersOf } from './signer-process.ts';
 import { openWeb, type Undo } from './web.ts';
@@ -29,7 +29,7 @@ export async function serve(options: ServeOptions, signerArgv: SignerArgv): Prom
     process.umask(0o077);
     const paths = pathsIn(options.data);
     const around = { randomBytes: randomKernel(), nowMs: () => Date.now() };
-    const log = pino({ level: logLevel(process.env), base: { part: 'serve' } }, pino.destination(2));
+    const log = openLog('serve', logLevel(process.env));
     claimFolder(paths);
     const lock = lockData(paths.lock);
     undo.push(() => lock.release());

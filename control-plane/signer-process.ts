@@ -2,7 +2,6 @@
 // its two sockets. It opens no network but to the mail server, reads nothing but its folder, the public root and what its
 // settings name, and ends with its parent.
 
-import { pino } from 'pino';
 import { Failure } from '../protocol/failure.ts';
 import { parseJson, readIfThere } from './config/files.ts';
 import { lockDataWithin } from './config/lock.ts';
@@ -12,6 +11,7 @@ import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
 import { TrustChain } from './config/trust-chain.ts';
 import { becomeUser, type ProcessUser } from './config/users.ts';
+import { openLog } from './log.ts';
 import { credentialSigner, folderSigner } from './signer/adapters/signer-file.ts';
 import { programSigner } from './signer/adapters/signer-program.ts';
 import { CommandAuthority } from './signer/command-authority.ts';
@@ -48,7 +48,7 @@ export async function runSigner(data: string, settings: Partial<SignerSettings> 
       await loadPasskeys();
       becomeUser(apart);
     }
-    const log = pino({ level: logLevel(process.env), base: { part: 'signer' } }, pino.destination(2));
+    const log = openLog('signer', logLevel(process.env));
     // An earlier one that still ends would remove the sockets of this one.
     const lock = await lockDataWithin(paths.signerLock, PREDECESSOR_MS_MAX);
     const authority = await CommandAuthority.open(await TrustChain.open(paths), signers);

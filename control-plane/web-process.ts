@@ -2,13 +2,13 @@
 // anything; what it needs of root's files, the private key of its certificate, comes with its settings.
 
 import { createInterface } from 'node:readline';
-import { pino } from 'pino';
 import { Failure } from '../protocol/failure.ts';
 import { lockDataWithin } from './config/lock.ts';
 import { logLevel, type ServeOptions } from './config/options.ts';
 import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
 import { becomeUser, type ProcessUser } from './config/users.ts';
+import { openLog } from './log.ts';
 import { PREDECESSOR_MS_MAX, serving } from './serve.ts';
 import { openWeb } from './web.ts';
 
@@ -32,7 +32,7 @@ export async function runWeb(): Promise<void> {
     if (options.tlsSelfSigned) await import('./config/certificates.ts');
     becomeUser(user);
     const paths = pathsIn(options.data);
-    const log = pino({ level: logLevel(process.env), base: { part: 'serve' } }, pino.destination(2));
+    const log = openLog('serve', logLevel(process.env));
     const around = { randomBytes: randomKernel(), nowMs: () => Date.now() };
     const web = await serving(options, async (undo) => {
       const lock = await lockDataWithin(paths.webLock, PREDECESSOR_MS_MAX);

@@ -12,6 +12,7 @@ import { VERSION } from '../version.ts';
 import { describeRoutes, documentRoutes } from './openapi.ts';
 import type { ApiParts } from './parts.ts';
 import { sendProblem } from './problems.ts';
+import { logRequests, requestIds } from './request-log.ts';
 import { readJson, requireKey } from './requests.ts';
 import { eventRoutes } from './routes-events.ts';
 import { installationRoutes, joinTokenRoutes, preflightRoutes, vmRoutes } from './routes-installation.ts';
@@ -28,7 +29,11 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
   // An address that does not decode never reaches a route, nor the error handler.
   const frameworkErrors: FastifyServerOptions['frameworkErrors'] = (error, request, reply) =>
     void sendProblem(parts.log, error, request, reply as never);
-  const app = fastify({ ...serverOptions(tls), frameworkErrors }) as FastifyInstance;
+  const app = fastify({
+    ...serverOptions(tls),
+    frameworkErrors,
+    genReqId: requestIds(parts.randomBytes),
+  }) as FastifyInstance;
   app.server.headersTimeout = HANDSHAKE_TIMEOUT_MS;
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
@@ -37,6 +42,7 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
     throw new Failure('NOT_FOUND');
   });
   readJson(app);
+  logRequests(app, parts);
   await app.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
     frameguard: { action: 'deny' },

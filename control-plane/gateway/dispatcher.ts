@@ -5,6 +5,7 @@ import { type Code, codes } from '../../protocol/codes.ts';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { type Errand, nextErrand } from '../core/dispatch.ts';
 import type { Operation } from '../core/operation.ts';
+import { outsideRequests } from '../request-scope.ts';
 import { isHeldBy } from '../store/gateways.ts';
 import { change, findOperation, openOperations } from '../store/operations.ts';
 import type { AgentSession } from './agent-session.ts';
@@ -188,7 +189,7 @@ function isSpent(error: unknown): boolean {
 
 /** For callers that do not wait for the machine: what goes wrong is logged, and the next look tries again. */
 export function nudge(dispatcher: Dispatcher, parts: Pick<GatewayParts, 'log'>, vm: string): void {
-  dispatcher.advance(vm).catch((error: unknown) => {
+  outsideRequests(() => dispatcher.advance(vm)).catch((error: unknown) => {
     parts.log.error(
       { vm, code: codeOf(error) ?? 'INTERNAL', defect: error instanceof Failure ? null : String(error) },
       'dispatch failed',

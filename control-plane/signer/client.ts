@@ -4,6 +4,7 @@
 import { connect } from 'node:net';
 import { isCode } from '../../protocol/codes.ts';
 import { Failure } from '../../protocol/failure.ts';
+import { requestScope } from '../request-scope.ts';
 import {
   type AdminMethods,
   ANSWER_BYTES_MAX,
@@ -50,7 +51,7 @@ export function adminClient(socketPath: string): AdminClient {
 async function ask(socketPath: string, method: string, params: unknown): Promise<unknown> {
   const line = await exchange(
     socketPath,
-    `${JSON.stringify({ id: 1, method, params })}\n`,
+    `${JSON.stringify({ id: 1, method, params, request: requestScope()?.request })}\n`,
     method === 'factor.email' ? MAIL_ANSWER_TIMEOUT_MS : ANSWER_TIMEOUT_MS,
   );
   const answer = responseLine.safeParse(parse(line));

@@ -24,6 +24,7 @@ import {
   x25519Jwk,
 } from '../../protocol/schema.ts';
 import { mailAddress } from '../config/mail.ts';
+import { REQUEST_ID } from '../request-scope.ts';
 import { policySchema } from './factor-records.ts';
 
 /** Largest request, in bytes of its line. */
@@ -330,6 +331,8 @@ export const requestLine = z.strictObject({
   id: z.number().int().min(0),
   method: z.string().max(40),
   params: z.unknown(),
+  /** Which request of a client this is asked for: for the log alone. */
+  request: z.string().regex(REQUEST_ID).optional(),
 });
 
 export const responseLine = z.union([

@@ -7,6 +7,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { Failure } from '../../protocol/failure.ts';
+import { operationId } from '../../protocol/schema.ts';
 import { alarmsAfter } from './alarms.ts';
 import { auditEnd, auditPage } from './audit-pages.ts';
 import { AfterTurn, mailCode, passkeyOptions, registerPasskey, registrationOptions } from './challenges.ts';
@@ -190,12 +191,12 @@ function converse(socket: Socket, desk: Desk): void {
 }
 
 async function answer(line: string, { handlers, inTurn, log, around }: Desk): Promise<string> {
-  let id = 0;
+  const request = requestLine.safeParse(parse(line));
+  const { id = 0, method = '', params, request: scope } = request.data ?? {};
+  const op = operationId.safeParse((params as { op?: unknown } | null | undefined)?.op).data;
+  const about = { ...(scope === undefined ? {} : { request: scope }), ...(op === undefined ? {} : { op }), method };
   try {
-    const request = requestLine.safeParse(parse(line));
     if (!request.success) throw new Failure('REQUEST_INVALID', { field: 'request' });
-    id = request.data.id;
-    const { method, params } = request.data;
     const handler = handlers.get(method);
     if (!handler) throw new Failure('NOT_FOUND', { method });
     const said = await inTurn(() => around({ method, params }, () => handler(params)));
@@ -204,8 +205,8 @@ async function answer(line: string, { handlers, inTurn, log, around }: Desk): Pr
     const failure = error instanceof Failure ? error : new Failure('INTERNAL', {}, error);
     // A defect's own words may quote what it worked on: its kind and place are enough to find it.
     if (failure !== error)
-      log.error({ code: 'INTERNAL', defect: (error as Error).stack?.split('\n')[1]?.trim() }, 'defect');
-    else log.warn({ code: failure.code, details: failure.details }, 'request refused');
+      log.error({ ...about, code: 'INTERNAL', defect: (error as Error).stack?.split('\n')[1]?.trim() }, 'defect');
+    else log.warn({ ...about, code: failure.code, details: failure.details }, 'request refused');
     return JSON.stringify({ id, error: { code: failure.code, details: failure.details } });
   }
 }

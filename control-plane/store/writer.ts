@@ -2,6 +2,7 @@
 // together, each in a savepoint of its own: one that fails takes nobody else with it, and none is answered before it is
 // durable. A thousand machines that come back at once hold up an operator's command for a few commits, not for a thousand.
 
+import { AsyncResource } from 'node:async_hooks';
 import type { ControlledTransaction, Kysely, Transaction } from 'kysely';
 import type { Engine } from './engine.ts';
 import type { Tables } from './tables.ts';
@@ -29,7 +30,8 @@ export class Writer {
 
   write<T>(work: Work<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ work, resolve: resolve as Job['resolve'], reject });
+      // It runs in somebody's turn, and belongs to whoever asked.
+      this.#waiting.push({ work: AsyncResource.bind(work), resolve: resolve as Job['resolve'], reject });
       this.#running ??= this.#run();
     });
   }

@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import type { z } from 'zod';
 import type { ApiParts } from '../../control-plane/api/parts.ts';
 import {
@@ -23,6 +23,7 @@ import { pathsIn } from '../../control-plane/config/paths.ts';
 import { Agents } from '../../control-plane/gateway/agents.ts';
 import { AGENT_PATH, DOOR_LIMITS, type DoorLimits, openDoor } from '../../control-plane/gateway/endpoint.ts';
 import { Gateway } from '../../control-plane/gateway/gateway.ts';
+import { openLog } from '../../control-plane/log.ts';
 import { adminClient, type SignerClient, signerClient } from '../../control-plane/signer/client.ts';
 import { SignerLedger } from '../../control-plane/signer/ledger.ts';
 import type { Letter } from '../../control-plane/signer/mailer.ts';
@@ -177,7 +178,7 @@ export class World {
   }
 
   #log(): Logger {
-    return pino({ level: 'debug' }, { write: (line: string) => this.logged.push(line) });
+    return openLog('world', 'debug', { write: (line: string) => this.logged.push(line) });
   }
 
   async ask(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
