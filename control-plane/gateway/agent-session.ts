@@ -15,8 +15,8 @@ const UNANSWERED_PREPARE_MS = 20_000;
 const ALARMS_MAX = 20;
 
 /** Frames that one connection may say at once, and in each second after that; more are left waiting. */
-const FRAMES_AT_ONCE = 200;
-const FRAMES_PER_SECOND = 20;
+export const FRAMES_AT_ONCE = 200;
+export const FRAMES_PER_SECOND = 20;
 
 type Spoken = Readonly<{ id: string; replaces: string | null; rootVersion: number; version: number }>;
 
