@@ -1,6 +1,7 @@
 // What the control plane saw, as it comes into the audit: machines with their keys, receipts, and its own word. A receipt is proven
 // here once more, with the key that the signer itself knows, so that a control plane that lies can leave out and not invent.
 
+import { codes } from '../../protocol/codes.ts';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { thumbprint } from '../../protocol/keys.ts';
 import { RECEIPT_GENESIS, type Receipt, receipt as receiptSchema } from '../../protocol/receipt.ts';
@@ -34,7 +35,8 @@ export async function takeSeen(
       await take(parts, item);
     } catch (error) {
       const code = codeOf(error);
-      if (code === undefined) throw error;
+      // Nothing is wrong with an item of which no row can be sealed or stored now: it is told again.
+      if (code === undefined || codes[code].kind !== 'refusal') throw error;
       // It comes again and again otherwise, and holds up what follows it.
       log.warn({ code, what: item.t, details: (error as Failure).details }, 'alarm: told what does not hold');
       const data = { what: item.t, code, ...(item.t === 'machine' ? { agent: item.agent } : {}) };

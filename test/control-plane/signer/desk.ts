@@ -12,13 +12,13 @@ import { pathsIn } from '../../../control-plane/config/paths.ts';
 import { TrustChain } from '../../../control-plane/config/trust-chain.ts';
 import { folderSigner } from '../../../control-plane/signer/adapters/signer-file.ts';
 import { adminClient, signerClient } from '../../../control-plane/signer/client.ts';
-import { CommandAuthority } from '../../../control-plane/signer/command-authority.ts';
+import { CommandAuthority, type CommandKey } from '../../../control-plane/signer/command-authority.ts';
 import { SignerLedger } from '../../../control-plane/signer/ledger.ts';
 import type { Letter, Mailer } from '../../../control-plane/signer/mailer.ts';
 import type { Proof, Seen } from '../../../control-plane/signer/requests.ts';
 import { serveSigner } from '../../../control-plane/signer/server.ts';
 import { canonicalBytes } from '../../../protocol/canonical.ts';
-import { codeOf } from '../../../protocol/failure.ts';
+import { codeOf, Failure } from '../../../protocol/failure.ts';
 import {
   fromBase64url,
   type SigningKey,
@@ -108,6 +108,8 @@ export class Desk {
   origin: string | null = PLACE.origin;
   /** Put in the root's place, where a test says so. */
   root: RootPayload | undefined;
+  /** So many signatures of the command key fail from now on. */
+  unsigned = 0;
   mailer: Mailer | null = { send: async (letter) => void this.letters.push(letter) };
   #ledger: SignerLedger | undefined;
   #close: (() => Promise<void>) | undefined;
@@ -135,8 +137,8 @@ export class Desk {
         chain: authority.chain,
         held: () => authority.held(),
         current: async () => {
-          const inForce = await authority.current();
-          return this.root ? { ...inForce, root: this.root } : inForce;
+          const { root, key } = await authority.current();
+          return { root: this.root ?? root, key: { kid: key.kid, sign: this.#signer(key.sign) } };
         },
       },
       randomBytes: kernel,
@@ -151,6 +153,14 @@ export class Desk {
     this.#close = async () => {
       await server.close();
       ledger.close();
+    };
+  }
+
+  #signer(sign: CommandKey['sign']): CommandKey['sign'] {
+    return (purpose, bytes) => {
+      if (this.unsigned === 0) return sign(purpose, bytes);
+      this.unsigned -= 1;
+      throw new Failure('KEY_UNAVAILABLE', { reason: 'exit' });
     };
   }
 

@@ -97,6 +97,17 @@ test('a machine has one key: nobody is told another one later', async () => {
   expect(rows().at(-1)).toBe('receipt.recorded 1');
 });
 
+test('what cannot be sealed now is told again, and is nobody’s lie', async () => {
+  const [other, ek] = [newId('agt', kernel), await signingKeyFromSeed(kernel(32))];
+  const items = [await enrolled(ek, other), { t: 'receipt' as const, token: await receipt({}) }];
+  desk.unsigned = 1;
+  expect(await refusal(desk.ask('audit.take', { items }))).toBe('KEY_UNAVAILABLE');
+  expect(rows()).toEqual([]);
+  await desk.ask('audit.take', { items });
+  expect(rows()).toEqual(['receipt.recorded 1']);
+  expect(desk.audit('machine.enrolled').map(({ agent }) => agent)).toContain(other);
+});
+
 test('no command is signed for a machine that the signer never heard of', async () => {
   const { jwk } = await sealingKeyFromSeed(kernel(32));
   const account = { name: null, uid: 0, unlock: false, secret: { mode: 'generated' as const, recipient_jwk: jwk } };
