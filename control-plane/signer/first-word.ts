@@ -1,4 +1,5 @@
-// The first line of a child process: that it listens, or why it cannot. Nothing else of what it prints is read.
+// The first line of a child process: that it listens, or why it cannot. Nothing else of what it prints is read or kept: what it
+// becomes later may be nobody's to trust.
 
 import type { ChildProcess } from 'node:child_process';
 import { z } from 'zod';
@@ -7,6 +8,8 @@ import { Failure } from '../../protocol/failure.ts';
 
 /** It reads its sources first, on a machine that may have just been started. */
 const START_TIMEOUT_MS = 60_000;
+
+const WORD_CHARACTERS_MAX = 65_536;
 
 const word = z.union([
   z.strictObject({ event: z.literal('listening'), url: z.string().optional() }),
@@ -28,11 +31,13 @@ export function firstWord(child: ChildProcess, otherwise: Code): Promise<Readonl
     };
     const timer = setTimeout(() => give(new Failure(otherwise, { reason: 'start_timeout' })), START_TIMEOUT_MS);
     child.once('error', (cause) => give(new Failure(otherwise, { reason: 'spawn' }, cause)));
-    child.once('exit', (status) => give(new Failure(otherwise, { reason: 'exit', status })));
-    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+    const gone = (status: number | null) => give(new Failure(otherwise, { reason: 'exit', status }));
+    child.once('exit', gone);
+    const read = (chunk: string) => {
       text += chunk;
       const end = text.indexOf('\n');
-      if (end === -1) return;
+      if (end === -1 && text.length <= WORD_CHARACTERS_MAX) return;
+      child.stdout?.off('data', read).resume();
       const said = word.safeParse(parse(text.slice(0, end)));
       if (!said.success) return give(new Failure(otherwise, { reason: 'word' }));
       if (said.data.event === 'failed') {
@@ -40,9 +45,10 @@ export function firstWord(child: ChildProcess, otherwise: Code): Promise<Readonl
         return give(new Failure(isCode(code) ? code : otherwise, details));
       }
       clearTimeout(timer);
-      child.removeAllListeners('exit');
+      child.off('exit', gone);
       resolve(said.data);
-    });
+    };
+    child.stdout?.setEncoding('utf8').on('data', read);
   });
 }
 
