@@ -175,14 +175,24 @@ async function recordHello(
   throw refusal;
 }
 
-/** Counts the welcome, unless the identity was held since it was given: then it lets nobody in. */
+/**
+ * Counts the welcome, unless the identity was held since it was given, or another connection was counted: then it lets nobody
+ * in. An agent stores each welcome's counter, so two answers to the same one are of two machines; a lower one comes late.
+ */
 async function commit({ store, nowMs }: GatewayParts, { id, ikKid }: Vm, ctr: number): Promise<void> {
-  const held = await store.write(async (trx) => {
-    const quarantine = (await vmByKey(trx, ikKid))?.quarantine ?? null;
-    if (!quarantine) await updateVm(trx, id, { ctr, last_seen: nowMs() });
-    return quarantine;
+  const refusal = await store.write(async (trx) => {
+    const vm = await vmByKey(trx, ikKid);
+    if (!vm) return new Failure('KID_UNKNOWN', { vm: id });
+    if (vm.quarantine) return new Failure('AGENT_QUARANTINED', { vm: id, reason: vm.quarantine.code });
+    if (vm.ctr > ctr) return new Failure('NONCE_UNKNOWN', { vm: id, reason: 'ctr' });
+    if (vm.ctr === ctr) {
+      await quarantineVm(trx, id, 'CLONE_SUSPECTED', nowMs());
+      return new Failure('CLONE_SUSPECTED', { vm: id });
+    }
+    await updateVm(trx, id, { ctr, last_seen: nowMs() });
+    return null;
   });
-  if (held) throw new Failure('AGENT_QUARANTINED', { vm: id, reason: held.code });
+  if (refusal) throw refusal;
 }
 
 /** One connection a machine. The older one is a dropped line, unless it still answers: then there are two machines. */

@@ -111,6 +111,8 @@ export type Misbehaviour = Readonly<{
   /** Another counter than the welcome's, in the answer to it. */
   helloOk?: number;
   headers?: Record<string, string>;
+  /** What happens between the welcome and its answer. */
+  meanwhile?: () => Promise<void>;
 }>;
 
 type Work = { cn: string; cmdSha256: string; receipts: { token: string; sha256: string; payload: Receipt }[] };
@@ -188,7 +190,13 @@ export class ScriptedAgent {
   }
 
   /** Up to the welcome and its answer; `synced` is the test's to send. Answers the close code where it was refused. */
-  async connect({ hello = {}, helloKey = this.ik, helloOk, headers }: Misbehaviour = {}): Promise<number | null> {
+  async connect({
+    hello = {},
+    helloKey = this.ik,
+    helloOk,
+    headers,
+    meanwhile,
+  }: Misbehaviour = {}): Promise<number | null> {
     const wire = await new Wire(this.url, headers).opened();
     const { sn } = await wire.next('challenge');
     const payload: Hello = {
@@ -213,6 +221,7 @@ export class ScriptedAgent {
     this.welcomed = payloadOf(welcome.token) as Welcome;
     const { ctr } = this.welcomed;
     this.ctr = ctr;
+    await meanwhile?.();
     wire.send({ t: 'hello_ok', ctr: helloOk ?? ctr });
     this.#wire = wire;
     return null;

@@ -71,8 +71,14 @@ const doorSteps: readonly Mutation[] = [
   drop(
     'welcome: of an identity that was held meanwhile',
     HANDSHAKE,
-    "if (held) throw new Failure('AGENT_QUARANTINED', { vm: id, reason: held.code });",
+    "if (vm.quarantine) return new Failure('AGENT_QUARANTINED', { vm: id, reason: vm.quarantine.code });",
   ),
+  drop(
+    'welcome: its counter never goes back',
+    HANDSHAKE,
+    "if (vm.ctr > ctr) return new Failure('NONCE_UNKNOWN', { vm: id, reason: 'ctr' });",
+  ),
+  change('welcome: one connection a counter', HANDSHAKE, 'if (vm.ctr === ctr) {', 'if (false) {'),
   drop('identity: one connection', HANDSHAKE, 'await endOlder(parts, switchboard, vm);'),
   change(
     'identity: an older connection that answers',

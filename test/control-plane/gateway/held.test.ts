@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { quarantineVm } from '../../../control-plane/store/vms.ts';
 import { signToken } from '../../../protocol/token.ts';
-import { random32, Wire } from '../scripted-agent.ts';
+import { random32, type ScriptedAgent, Wire } from '../scripted-agent.ts';
 import { World } from '../world.ts';
 
 let world: World;
@@ -122,4 +122,34 @@ test('a hello that holds an identity ends the session that it has, and no comman
   // The proof was not spent on it.
   expect((await world.operation(draft.op)).approved).toBe(false);
   expect(agent.wire.waiting('command')).toBe(0);
+});
+
+const heldFor = async (agent: ScriptedAgent) => (await world.vmOf(agent)).quarantine?.code;
+const comesAndGoes = async (agent: ScriptedAgent) => {
+  await agent.online();
+  await agent.offline();
+  await world.eventually(async () => ((await world.vmOf(agent)).online ? null : true), 'its leave');
+};
+
+test('an answer with the counter of a connection that was counted since holds the identity', async () => {
+  const agent = await world.enrolled();
+  const twin = agent.clone();
+  await twin.connect({ meanwhile: () => comesAndGoes(agent) });
+  expect(await twin.wire.closed).toBe(REFUSED);
+  expect(await heldFor(agent)).toBe('CLONE_SUSPECTED');
+});
+
+test('an answer that comes after the next connection was counted does not put the counter back', async () => {
+  const agent = await world.enrolled();
+  const next = agent.clone();
+  await agent.connect({
+    meanwhile: () => {
+      next.ctr = agent.ctr;
+      return comesAndGoes(next);
+    },
+  });
+  expect(await agent.wire.closed).toBe(REFUSED);
+  expect(await heldFor(agent)).toBeUndefined();
+  expect(await agent.connect()).toBe(REFUSED);
+  expect(await heldFor(agent)).toBe('STATE_ROLLED_BACK');
 });
