@@ -9,7 +9,7 @@ import { PUBLIC_MODE, writePrivateFile } from './config/files.ts';
 import { claimFolder, moveIn, openInstallation } from './config/installation.ts';
 import { lockData } from './config/lock.ts';
 import { logLevel, type ServeOptions } from './config/options.ts';
-import { isApart, layOut, standsInTheWay } from './config/ownership.ts';
+import { DATA_MODE, demandOwn, isApart, layOut, standsInTheWay } from './config/ownership.ts';
 import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
 import type { Users } from './config/users.ts';
@@ -37,7 +37,8 @@ export async function serveApart(options: ServeOptions, users: Users, programs: 
     process.umask(0o077);
     const paths = pathsIn(options.data);
     const log = openLog('root', logLevel(process.env));
-    claimFolder(paths);
+    demandOwn(paths, users);
+    claimFolder(paths, DATA_MODE);
     const lock = lockData(paths.lock);
     undo.push(() => lock.release());
     await openInstallation(paths, {

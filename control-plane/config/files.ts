@@ -21,10 +21,10 @@ import type { JsonValue } from '../../protocol/canonical.ts';
 import { Failure } from '../../protocol/failure.ts';
 
 /** Makes a folder that only its owner may enter, its parents included. */
-export function makePrivateFolder(path: string): void {
+export function makePrivateFolder(path: string, mode = 0o700): void {
   atTheEdge(path, () => {
     makeFolder(path);
-    chmodSync(path, 0o700);
+    chmodSync(path, mode);
   });
 }
 

@@ -37,12 +37,15 @@ export type Surroundings = Readonly<{
   commandKey?: () => Promise<Ed25519Jwk | null>;
 }>;
 
-/** A folder that this program may use: made private, or refused where it holds somebody else's files. */
-export function claimFolder(paths: Paths): void {
+/**
+ * A folder that this program may use: made private, or refused where it holds somebody else's files. Its mode is that of a
+ * control plane which may be running in it, and goes on.
+ */
+export function claimFolder(paths: Paths, mode = 0o700): void {
   if (readIfThereFolder(paths.data).some((name) => !OWN_NAMES.test(name)) && readIfThere(paths.installation) === null) {
     throw new Failure('CONFIG_INVALID', { field: 'data', reason: 'folder_not_empty' });
   }
-  makePrivateFolder(paths.data);
+  makePrivateFolder(paths.data, mode);
 }
 
 /** What an earlier version kept elsewhere, before anything else is opened. */

@@ -3,12 +3,14 @@
 
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -125,6 +127,14 @@ describe('as root', () => {
     ]);
   });
 
+  test('a second start in their folder is refused, and they go on', async (context) => {
+    if (!isRoot) unavailable(context, 'two users', 'run as root');
+    const second = await run(['serve', '--data', paths.data, '--listen', '127.0.0.1:0']);
+    expect(second.stderr).toContain('latchkey: DATA_IN_USE ');
+    expect(await probe(WEB, [{ do: 'connect', path: paths.signerSocket }])).toEqual(['done']);
+    expect(await probe(SIGNER, [{ do: 'read', path: paths.trustRoot }])).toEqual(['done']);
+  });
+
   test('a whole reset works, also with both online keys replaced and the signer killed before', async (context) => {
     if (!isRoot) unavailable(context, 'two users', 'run as root');
     const guest = await scene.guest({ name: `apart-${process.pid}`, vnc: false });
@@ -189,11 +199,57 @@ describe('a folder in which they cannot be apart', () => {
     rmSync(signerFolder, { recursive: true });
     mkdirSync(signerFolder);
     writeFileSync(join(folder, 'precious'), '');
-    const { linkSync, statSync } = process.getBuiltinModule('node:fs');
+    const { linkSync } = process.getBuiltinModule('node:fs');
     linkSync(join(folder, 'precious'), join(signerFolder, 'command.key'));
     const refused = await run(['serve', '--data', data, '--listen', '127.0.0.1:0']);
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('CONFIG_INVALID')]);
     expect(statSync(join(folder, 'precious')).uid).toBe(0);
+    await program.remove();
+    rmSync(folder, { recursive: true });
+  });
+
+  test('that is a third user’s is refused, and is theirs as before', async (context) => {
+    if (!isRoot) unavailable(context, 'two users', 'run as root');
+    const { folder, data } = closed();
+    chmodSync(folder, 0o711);
+    for (const path of [data, pathsIn(data).signerFolder]) {
+      mkdirSync(path, { mode: 0o700 });
+      chownSync(path, OTHER.uid, OTHER.gid);
+    }
+    const refused = await run(['serve', '--data', data, '--listen', '127.0.0.1:0']);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/CONFIG_INVALID .*reason: owner/)]);
+    expect([statSync(data).uid, readdirSync(data)]).toEqual([OTHER.uid, ['signer']]);
+    rmSync(folder, { recursive: true });
+  });
+
+  test('below one that they could exchange is no place for them', async (context) => {
+    if (!isRoot) unavailable(context, 'two users', 'run as root');
+    const { folder, data } = closed();
+    const asked = ['--user', String(WEB.uid), '--signer-user', String(SIGNER.uid)];
+    for (const [owner, mode] of [
+      [WEB, 0o755],
+      [{ uid: 0, gid: SIGNER.gid }, 0o775],
+      [{ uid: 0, gid: 0 }, 0o757],
+    ] as const) {
+      chmodSync(folder, mode);
+      chownSync(folder, owner.uid, owner.gid);
+      const refused = await run(['serve', '--data', data, '--listen', '127.0.0.1:0', ...asked]);
+      expect(refused.stderr).toMatch(/SIGNER_NOT_APART .*reason: their_folder/);
+      expect(readdirSync(folder)).toEqual([]);
+    }
+    rmSync(folder, { recursive: true });
+  });
+
+  test('from which the first operator’s key was put away is served on', async (context) => {
+    if (!isRoot) unavailable(context, 'two users', 'run as root');
+    const { folder, data } = closed();
+    chmodSync(folder, 0o711);
+    const program = new ServeProgram([], data);
+    await program.start();
+    await program.stop();
+    rmSync(pathsIn(data).apiKey);
+    await program.start();
+    expect(existsSync(pathsIn(data).apiKey)).toBe(false);
     await program.remove();
     rmSync(folder, { recursive: true });
   });
