@@ -63,7 +63,7 @@ export async function firstCommandKey(
 }
 
 export function settingsOf({ publicUrl, mail, commandKey }: ServeOptions): SignerSettings {
-  return { origin: publicUrl, mail, apart: null, commandKey };
+  return { origin: publicUrl, mail, apart: null, commandKey, network: null, alone: false };
 }
 
 /** Undoes what was begun, in reverse, at the end and where the work fails half-way. */

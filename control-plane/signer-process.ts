@@ -18,6 +18,7 @@ import { CommandAuthority } from './signer/command-authority.ts';
 import { SignerLedger } from './signer/ledger.ts';
 import { openMailer } from './signer/mailer.ts';
 import { loadPasskeys } from './signer/passkeys.ts';
+import type { SignerPlace } from './signer/place.ts';
 import type { Signer } from './signer/ports/signer.ts';
 import { serveSigner } from './signer/server.ts';
 
@@ -32,13 +33,20 @@ export type SignerSettings = Readonly<{
   /** Who to be, where the signer is a user of its own; it is started as root then. */
   apart: ProcessUser | null;
   commandKey: CommandKeySource;
+  /** Where it is asked from other hosts; it is a program of its own then, and ends when it is told to. */
+  network: Exclude<SignerPlace, string> | null;
+  alone: boolean;
 }>;
 
-/** Runs until standard input ends. Says one line on standard output: that it listens, or why it cannot. */
+/**
+ * Runs until standard input ends, or until it is told to end where it runs `alone`. Says one line on standard output: that it
+ * listens, or why it cannot.
+ */
 export async function runSigner(data: string, settings: Partial<SignerSettings> = {}): Promise<void> {
   const say = (word: object) => process.stdout.write(`${JSON.stringify(word)}\n`);
   process.umask(0o077);
-  const { origin = null, mail = null, apart = null, commandKey = { program: null, credential: null } } = settings;
+  const { origin = null, mail = null, apart = null, network = null, alone = false } = settings;
+  const { commandKey = { program: null, credential: null } } = settings;
   try {
     const paths = pathsIn(data);
     // Root's file of the mail's password is read before; and what of this program may be out of that user's reach is loaded.
@@ -62,10 +70,10 @@ export async function runSigner(data: string, settings: Partial<SignerSettings> 
       origin: () => origin ?? addressIn(paths.address),
       log,
     };
-    const sockets = { signer: paths.signerSocket, admin: paths.adminSocket, forGroup: apart !== null };
+    const sockets = { signer: paths.signerSocket, admin: paths.adminSocket, forGroup: apart !== null, network };
     const server = await serveSigner(parts, sockets, log);
     say({ event: 'listening' });
-    await parentGone();
+    await (alone ? told() : parentGone());
     await server.close();
     ledger.close();
     lock.release();
@@ -93,6 +101,12 @@ function addressIn(path: string): string | null {
   if (text === null) return null;
   const { url } = parseJson(text, 'address') as { url?: unknown };
   return typeof url === 'string' ? url : null;
+}
+
+function told(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', () => resolve()).once('SIGINT', () => resolve());
+  });
 }
 
 function parentGone(): Promise<void> {

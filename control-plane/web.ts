@@ -11,16 +11,17 @@ import { sha256Text, toBase64url } from '../protocol/keys.ts';
 import { relayAlarms } from './api/alarms.ts';
 import { recoverApprovals } from './api/approval.ts';
 import type { ApiParts } from './api/parts.ts';
-import { buildServer } from './api/server.ts';
+import { buildDoorman, buildServer } from './api/server.ts';
 import { Authority } from './config/authority.ts';
 import { readIfThere } from './config/files.ts';
-import { openInstallation, type Surroundings } from './config/installation.ts';
+import { openInstallation, readInstallation, type Surroundings } from './config/installation.ts';
 import type { ServeOptions, Tls } from './config/options.ts';
 import { type Paths, pathsIn } from './config/paths.ts';
 import { namesOf, selfSigned } from './config/self-signed.ts';
 import { Agents } from './gateway/agents.ts';
 import { AGENT_PATH, openDoor } from './gateway/endpoint.ts';
 import { Gateway } from './gateway/gateway.ts';
+import type { GatewayParts } from './gateway/parts.ts';
 import { Observer } from './observability/observer.ts';
 import { signerClient } from './signer/client.ts';
 import { operationsUnderWatch } from './store/operations.ts';
@@ -36,50 +37,67 @@ export const FIRST_OPERATOR = 'admin';
 /** What ends it again, in the order in which it was begun. */
 export type Undo = (() => Promise<void> | void)[];
 export type WebParts = Readonly<{ around: Surroundings; log: Logger; undo: Undo; startSigner: () => Promise<void> }>;
+/** `serve` is both, over an installation that it makes; alone each shares a database that is up to date with others. */
+export type Role = 'both' | 'gateway' | 'web';
 
 /** The address at which it listens. Throws the code of the first thing that is wrong; `undo` ends what was begun. */
-export async function openWeb(options: ServeOptions, { around, log, undo, startSigner }: WebParts): Promise<string> {
+export async function openWeb(
+  options: ServeOptions,
+  { around, log, undo, startSigner }: WebParts,
+  role: Role = 'both',
+): Promise<string> {
   const paths = pathsIn(options.data);
   const { randomBytes, nowMs } = around;
   const names = namesOf(options);
   const renewed = () => selfSigned(paths, names, around);
   const tls = options.tlsSelfSigned ? await renewed() : options.tls;
-  const installation = await openInstallation(paths, around);
-  const authority = await Authority.open(paths, 'session');
-  const store = await Store.open(options.database ?? { file: paths.database });
+  const alone = role !== 'both';
+  const installation = alone ? await readInstallation(paths, nowMs()) : await openInstallation(paths, around);
+  const store = await Store.open(options.database ?? { file: paths.database }, { upToDate: alone });
   undo.push(() => store.close());
-  await admitFirstOperator(paths, store, nowMs());
+  if (!alone) await admitFirstOperator(paths, store, nowMs());
   await startSigner();
-  const ask = signerClient(paths.signerSocket);
+  const ask = signerClient(options.signer ?? paths.signerSocket);
   const observer = options.metrics ? await Observer.open({ store, signer: ask }) : null;
   const signer = observer?.signer ?? ask;
-  await recoverApprovals({ store, signer, nowMs, log }, await operationsUnderWatch(store.db));
 
-  const common = { store, signer, installation, randomBytes, nowMs, log };
-  const onHandshakeRefused = (code: Code) => observer?.countRefusedHandshake(code);
-  const gateway = new Gateway({ ...common, id: toBase64url(randomBytes(12)), authority, onHandshakeRefused });
+  const ground = {
+    ...{ store, signer, installation, randomBytes, nowMs, log },
+    onHandshakeRefused: (code: Code) => observer?.countRefusedHandshake(code),
+  };
+  const gateway = role === 'web' ? null : await makeGateway(paths, ground, options);
   const addresses = { agent: '' };
   const parts: ApiParts = {
-    ...common,
+    ...ground,
     agents: new Agents(store, gateway),
     agentUrl: () => addresses.agent,
     caPem: tls?.caPem ?? '',
     requestsPerMinuteMax: REQUESTS_PER_MINUTE_MAX,
   };
-  const app = await buildServer(parts, tls);
+  if (role !== 'gateway') await recoverApprovals(parts, await operationsUnderWatch(store.db));
+  const app = role === 'gateway' ? buildDoorman(parts, tls) : await buildServer(parts, tls);
   undo.push(() => app.close());
   if (options.tlsSelfSigned) undo.push(renewDaily(app, renewed, log));
-  const closeDoor = openDoor(app.server, gateway);
-  undo.push(() => gateway.stop());
-  undo.push(closeDoor);
-  await gateway.start();
-  undo.push(relayAlarms({ store, signer, log }));
+  if (gateway) {
+    const closeDoor = openDoor(app.server, gateway);
+    undo.push(() => gateway.stop());
+    undo.push(closeDoor);
+    await gateway.start();
+  }
+  if (role !== 'gateway') undo.push(relayAlarms(parts));
   if (observer && options.metrics) undo.push(await observer.show(options.metrics, log));
   const port = await listen(app, options);
   const { url, agentUrl } = addressesOf({ ...options, tls }, port);
   addresses.agent = agentUrl;
   announce(log, options, url);
   return url;
+}
+
+type Ground = Omit<GatewayParts, 'id' | 'authority' | 'retention'>;
+
+async function makeGateway(paths: Paths, ground: Ground, { retention }: ServeOptions): Promise<Gateway> {
+  const authority = await Authority.open(paths, 'session');
+  return new Gateway({ ...ground, id: toBase64url(ground.randomBytes(12)), authority, retention });
 }
 
 /** The key file of the first start belongs to the first operator. Later changes to the file change nothing. */

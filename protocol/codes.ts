@@ -364,6 +364,9 @@ const table = {
     'On this system the agent is set up by its package.',
     'Install or remove the package; its units start the agent.',
   ),
+  // The database of the control plane.
+  DATABASE_OLDER: error('The database was made by an earlier version.', 'Run `latchkey migrate`.'),
+  SPACE_LOW: notice('The disk of the data folder is nearly full.', 'Make room before writing fails.'),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

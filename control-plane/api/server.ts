@@ -26,21 +26,7 @@ const BODY_BYTES_MAX = FRAME_BYTES_MAX;
 const REQUEST_TIMEOUT_MS = 30_000;
 
 export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<FastifyInstance> {
-  // An address that does not decode never reaches a route, nor the error handler.
-  const frameworkErrors: FastifyServerOptions['frameworkErrors'] = (error, request, reply) =>
-    void sendProblem(parts.log, error, request, reply as never);
-  const app = fastify({
-    ...serverOptions(tls),
-    frameworkErrors,
-    genReqId: requestIds(parts.randomBytes),
-  }) as FastifyInstance;
-  app.server.headersTimeout = HANDSHAKE_TIMEOUT_MS;
-  app.setValidatorCompiler(validatorCompiler);
-  app.setSerializerCompiler(serializerCompiler);
-  app.setErrorHandler((error, request, reply) => sendProblem(parts.log, error as never, request, reply));
-  app.setNotFoundHandler(() => {
-    throw new Failure('NOT_FOUND');
-  });
+  const app = bareServer(parts, tls);
   readJson(app);
   logRequests(app, parts);
   await app.register(helmet, {
@@ -54,10 +40,7 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
   await describeRoutes(app);
   const stop = new AbortController();
   app.addHook('preClose', async () => stop.abort());
-  app.withTypeProvider<ZodTypeProvider>().get('/healthz', { schema: { response: { 200: healthView } } }, async () => ({
-    status: 'ok' as const,
-    version: VERSION,
-  }));
+  answerHealth(app);
   documentRoutes(app);
   await app.register(async (closed) => {
     requireKey(closed, parts.store.db);
@@ -69,6 +52,36 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
     passkeyRoutes(closed, parts);
     eventRoutes(closed, parts, stop.signal);
     await closed.register(async (operations) => operationRoutes(operations, parts));
+  });
+  return app;
+}
+
+/** What answers where only agents connect: whether it is well, and nothing else. */
+export function buildDoorman(parts: Pick<ApiParts, 'log' | 'randomBytes'>, tls: Tls | null): FastifyInstance {
+  const app = bareServer(parts, tls);
+  answerHealth(app);
+  return app;
+}
+
+function answerHealth(app: FastifyInstance): void {
+  app.withTypeProvider<ZodTypeProvider>().get('/healthz', { schema: { response: { 200: healthView } } }, async () => ({
+    status: 'ok' as const,
+    version: VERSION,
+  }));
+}
+
+function bareServer({ log, randomBytes }: Pick<ApiParts, 'log' | 'randomBytes'>, tls: Tls | null): FastifyInstance {
+  // An address that does not decode never reaches a route, nor the error handler.
+  const frameworkErrors: FastifyServerOptions['frameworkErrors'] = (error, request, reply) =>
+    void sendProblem(log, error, request, reply as never);
+  const genReqId = requestIds(randomBytes);
+  const app = fastify({ ...serverOptions(tls), frameworkErrors, genReqId }) as FastifyInstance;
+  app.server.headersTimeout = HANDSHAKE_TIMEOUT_MS;
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  app.setErrorHandler((error, request, reply) => sendProblem(log, error as never, request, reply));
+  app.setNotFoundHandler(() => {
+    throw new Failure('NOT_FOUND');
   });
   return app;
 }

@@ -3,6 +3,7 @@
 
 import type { Command } from 'commander';
 import { registerAuditCommands } from './commands-audit.ts';
+import { registerDatabaseCommands } from './commands-database.ts';
 import { registerHostCommands } from './commands-host.ts';
 import { registerKeysCommands } from './commands-keys.ts';
 import { registerOperationCommands } from './commands-operation.ts';
@@ -18,6 +19,7 @@ export function registerCommands(program: Command): void {
   registerHostCommands(program);
   registerKeysCommands(program);
   registerAuditCommands(program);
+  registerDatabaseCommands(program);
   for (const command of program.commands.slice(before)) exitOnMisuse(command);
 }
 

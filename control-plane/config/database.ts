@@ -29,7 +29,8 @@ export function readDatabaseOptions(flags: DatabaseFlags, env: NodeJS.ProcessEnv
   const { host, port, user, database } = parse(url);
   const isHere = host.startsWith('/') || isLoopback(host);
   const tls = caFile === null && isHere ? null : { ca: caFile === null ? null : readFileSync(caFile, 'utf8') };
-  return { host, port, user, database, passwordFile, tls };
+  const password = passwordFile === null ? null : readFileSync(passwordFile, 'utf8').trim();
+  return { host, port, user, database, password, tls };
 }
 
 /** `postgresql://user@host:port/name`, or `postgresql:///name?host=/folder&user=user` for a socket. */

@@ -59,10 +59,16 @@ export function moveIn({ databaseBefore, database }: Paths): void {
 
 /** Opens the installation or makes it; throws `CONFIG_INVALID`, `CLOCK_WRONG` or `PATH_UNWRITABLE`. */
 export async function openInstallation(paths: Paths, around: Surroundings): Promise<Installation> {
-  const nowMs = around.nowMs();
-  if (nowMs < CLOCK_FLOOR) throw new Failure('CLOCK_WRONG', { now: new Date(nowMs).toISOString() });
+  demandClock(around.nowMs());
+  if (readIfThere(paths.installation) === null) return createInstallation(paths, around);
+  return readInstallation(paths, around.nowMs());
+}
+
+/** Opens it where it is; throws `CONFIG_INVALID`, `CLOCK_WRONG` or `PATH_UNWRITABLE`. */
+export async function readInstallation(paths: Paths, nowMs: number): Promise<Installation> {
+  demandClock(nowMs);
   const text = readIfThere(paths.installation);
-  if (text === null) return createInstallation(paths, around);
+  if (text === null) throw new Failure('CONFIG_INVALID', { field: 'data', reason: 'no_installation' });
   const known = record.safeParse(parseJson(text, 'installation.json'));
   if (!known.success) {
     const field = known.error.issues[0]?.path.map(String).join('.') ?? '';
@@ -74,6 +80,10 @@ export async function openInstallation(paths: Paths, around: Surroundings): Prom
   const { root } = await chain.newest();
   if (root.iss !== iss) throw new Failure('CONFIG_INVALID', { file: 'trust/root.json', field: 'iss' });
   return { iss, project, chain };
+}
+
+function demandClock(nowMs: number): void {
+  if (nowMs < CLOCK_FLOOR) throw new Failure('CLOCK_WRONG', { now: new Date(nowMs).toISOString() });
 }
 
 async function createInstallation(paths: Paths, around: Surroundings): Promise<Installation> {

@@ -6,16 +6,21 @@ import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { Failure } from '../../protocol/failure.ts';
+import type { SignerPlace } from '../signer/place.ts';
 import type { PostgresPlace } from '../store/engine.ts';
+import { RETENTION_DEFAULT, type Retention } from '../store/retention.ts';
 import { isLoopback } from './checks.ts';
 import { type DatabaseFlags, readDatabaseOptions } from './database.ts';
 import { readIfThere } from './files.ts';
 import { type MailFlags, type MailOptions, readMailOptions } from './mail.ts';
+import { readMutualTls, readSignerPlace, type SignerFlags } from './signer-place.ts';
 import type { UserFlags } from './users.ts';
 
 export type ServeFlags = MailFlags &
   DatabaseFlags &
   UserFlags &
+  RetentionFlags &
+  SignerFlags &
   Readonly<{
     data?: string;
     listen?: string;
@@ -30,6 +35,20 @@ export type ServeFlags = MailFlags &
     json?: boolean;
   }>;
 
+export type SignerProcessFlags = MailFlags &
+  Readonly<{
+    data?: string;
+    listen?: string;
+    tlsCert?: string;
+    tlsKey?: string;
+    clientCa?: string;
+    publicUrl?: string;
+    commandKeyProgram?: string;
+  }>;
+
+/** Numbers of days; at least one. */
+export type RetentionFlags = Readonly<{ keepEventsDays?: string; keepOperationsDays?: string }>;
+
 export type Tls = Readonly<{ cert: string; key: string; caPem: string }>;
 
 export type ServeOptions = Readonly<{
@@ -43,11 +62,14 @@ export type ServeOptions = Readonly<{
   /** TLS with an authority of the installation's own. */
   tlsSelfSigned: boolean;
   mail: MailOptions | null;
+  /** `null`: its socket in the data folder. */
+  signer: Exclude<SignerPlace, string> | null;
   /** `null`: SQLite in the data folder. */
   database: PostgresPlace | null;
   commandKey: CommandKeySource;
   /** Where metrics, health and readiness are; `null`: nowhere. */
   metrics: Readonly<{ host: string; port: number }> | null;
+  retention: Retention;
 }>;
 
 /** Paths, besides the files of the signer's own folder: of a program that signs, and of a credential of the service manager. */
@@ -84,11 +106,43 @@ export function readServeOptions(flags: ServeFlags, env: NodeJS.ProcessEnv): Ser
     tlsSelfSigned,
     mail: readMailOptions(flags, env),
     database: readDatabaseOptions(flags, env),
-    commandKey: {
-      program: readProgram(flags.commandKeyProgram ?? env['LATCHKEY_COMMAND_KEY_PROGRAM']),
-      credential: credentialIn(env['CREDENTIALS_DIRECTORY']),
-    },
+    commandKey: readCommandKey(flags, env),
+    signer: readSignerPlace(flags, env),
+    retention: readRetention(flags, env),
     metrics: metrics === undefined ? null : parseListen(metrics, 'metrics-listen'),
+  };
+}
+
+/** What the signer is told where it runs alone. Throws `CONFIG_INVALID` naming the option. */
+export function readSignerSettings(flags: SignerProcessFlags, env: NodeJS.ProcessEnv) {
+  const { listen, tlsCert, tlsKey, clientCa, publicUrl } = flags;
+  const files = { cert: tlsCert, key: tlsKey, ca: clientCa };
+  const tls = readMutualTls(files, { cert: 'tls-cert', key: 'tls-key', ca: 'client-ca' });
+  if (listen === undefined && tls) throw new Failure('CONFIG_INVALID', { field: 'listen', reason: 'missing' });
+  if (listen !== undefined && !tls) throw new Failure('CONFIG_INVALID', { field: 'tls-cert', reason: 'missing' });
+  return {
+    origin: publicUrl === undefined ? null : parseUrl(publicUrl, ['http:', 'https:'], 'public-url'),
+    mail: readMailOptions(flags, env),
+    commandKey: readCommandKey(flags, env),
+    network: listen !== undefined && tls ? { ...parseListen(listen, 'listen'), tls } : null,
+    alone: true,
+  };
+}
+
+function readRetention({ keepEventsDays, keepOperationsDays }: RetentionFlags, env: NodeJS.ProcessEnv): Retention {
+  const days = (text: string | undefined, field: string, otherwise: number) => {
+    if (text === undefined) return otherwise;
+    if (!/^[1-9][0-9]{0,4}$/.test(text)) throw new Failure('CONFIG_INVALID', { field, reason: 'days' });
+    return Number(text);
+  };
+  const { eventsDays, operationsDays } = RETENTION_DEFAULT;
+  return {
+    eventsDays: days(keepEventsDays ?? env['LATCHKEY_KEEP_EVENTS_DAYS'], 'keep-events-days', eventsDays),
+    operationsDays: days(
+      keepOperationsDays ?? env['LATCHKEY_KEEP_OPERATIONS_DAYS'],
+      'keep-operations-days',
+      operationsDays,
+    ),
   };
 }
 
@@ -118,6 +172,16 @@ function readTls({ tlsCert, tlsKey, ca }: ServeFlags): Tls | null {
     return text;
   };
   return { cert: read(tlsCert, 'tls-cert'), key: read(tlsKey, 'tls-key'), caPem: read(ca, 'ca') };
+}
+
+function readCommandKey(
+  { commandKeyProgram }: Pick<ServeFlags, 'commandKeyProgram'>,
+  env: NodeJS.ProcessEnv,
+): CommandKeySource {
+  return {
+    program: readProgram(commandKeyProgram ?? env['LATCHKEY_COMMAND_KEY_PROGRAM']),
+    credential: credentialIn(env['CREDENTIALS_DIRECTORY']),
+  };
 }
 
 /** It will sign whatever machines obey: whoever could exchange it would be whoever may. */

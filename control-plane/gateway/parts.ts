@@ -6,6 +6,7 @@ import type { Authority } from '../config/authority.ts';
 import type { Installation } from '../config/installation.ts';
 import type { RandomBytes } from '../config/random-kernel.ts';
 import type { SignerClient } from '../signer/client.ts';
+import type { Retention } from '../store/retention.ts';
 import type { Store } from '../store/store.ts';
 
 export type GatewayParts = Readonly<{
@@ -21,4 +22,6 @@ export type GatewayParts = Readonly<{
   nowMs: () => number;
   log: Logger;
   onHandshakeRefused?: (code: Code) => void;
+  /** How long events and operations that are over are kept. */
+  retention: Retention;
 }>;

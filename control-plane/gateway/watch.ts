@@ -18,6 +18,7 @@ import {
 import { forgetNoncesBefore } from '../store/nonces.ts';
 import { change, dropReadies, findOperation, operationsUnderWatch } from '../store/operations.ts';
 import { forgetQuestions } from '../store/questions.ts';
+import { forgetOld } from '../store/retention.ts';
 import { updateVm } from '../store/vms.ts';
 import { type Dispatcher, nudge } from './dispatcher.ts';
 import type { GatewayParts } from './parts.ts';
@@ -145,12 +146,13 @@ export class Watch {
     });
   }
 
-  #forget(): Promise<void> {
-    const { store, nowMs } = this.#parts;
-    return store.write(async (trx) => {
+  async #forget(): Promise<void> {
+    const { store, nowMs, retention } = this.#parts;
+    await store.write(async (trx) => {
       await forgetNoncesBefore(trx, nowMs() - NONCE_MEMORY_MS);
       await forgetQuestions(trx);
     });
+    await forgetOld(store, retention, nowMs());
   }
 
   #failed(error: unknown): void {

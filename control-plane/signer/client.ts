@@ -1,10 +1,12 @@
 // The caller's side of the signer's sockets: one connection a request, strict answers. A signer that is not there, or does
 // not answer in time, is `SIGNER_UNAVAILABLE`; it must never be worked around.
 
-import { connect } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { isCode } from '../../protocol/codes.ts';
 import { Failure } from '../../protocol/failure.ts';
 import { requestScope } from '../request-scope.ts';
+import type { SignerPlace } from './place.ts';
 import {
   type AdminMethods,
   ANSWER_BYTES_MAX,
@@ -30,10 +32,10 @@ export type AdminClient = <N extends keyof AdminMethods>(
   params: Params<AdminMethods, N>,
 ) => Promise<Result<AdminMethods, N>>;
 
-/** Asks on `signer.sock`. */
-export function signerClient(socketPath: string): SignerClient {
+/** Asks on `signer.sock`, or on another host. */
+export function signerClient(place: SignerPlace): SignerClient {
   return async (method, params) => {
-    const result = signerMethods[method].result.safeParse(await ask(socketPath, method, params));
+    const result = signerMethods[method].result.safeParse(await ask(place, method, params));
     if (!result.success) throw new Failure('SIGNER_UNAVAILABLE', { reason: 'answer' });
     return result.data as Result<SignerMethods, typeof method>;
   };
@@ -48,9 +50,9 @@ export function adminClient(socketPath: string): AdminClient {
   };
 }
 
-async function ask(socketPath: string, method: string, params: unknown): Promise<unknown> {
+async function ask(place: SignerPlace, method: string, params: unknown): Promise<unknown> {
   const line = await exchange(
-    socketPath,
+    place,
     `${JSON.stringify({ id: 1, method, params, request: requestScope()?.request })}\n`,
     method === 'factor.email' ? MAIL_ANSWER_TIMEOUT_MS : ANSWER_TIMEOUT_MS,
   );
@@ -61,9 +63,9 @@ async function ask(socketPath: string, method: string, params: unknown): Promise
   throw new Failure(isCode(code) ? code : 'INTERNAL', details);
 }
 
-function exchange(socketPath: string, request: string, timeoutMs: number): Promise<string> {
+function exchange(place: SignerPlace, request: string, timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect(socketPath);
+    const socket = reach(place, () => socket.write(request));
     const refuse = (reason: string, cause?: unknown) => {
       socket.destroy();
       reject(new Failure('SIGNER_UNAVAILABLE', { reason }, cause));
@@ -71,7 +73,6 @@ function exchange(socketPath: string, request: string, timeoutMs: number): Promi
     let received = '';
     socket.setEncoding('utf8');
     socket.setTimeout(timeoutMs, () => refuse('timeout'));
-    socket.on('connect', () => socket.write(request));
     socket.on('error', (cause) => refuse('connect', cause));
     socket.on('close', () => refuse('closed'));
     socket.on('data', (chunk: string) => {
@@ -83,6 +84,14 @@ function exchange(socketPath: string, request: string, timeoutMs: number): Promi
       resolve(received.slice(0, end));
     });
   });
+}
+
+/** Calls back once the other side is known to be the signer. */
+function reach(place: SignerPlace, reached: () => void): Socket {
+  if (typeof place === 'string') return connect(place, reached);
+  const { host, port, tls } = place;
+  const servername = isIP(host) === 0 ? { servername: host } : {};
+  return connectTls({ host, port, ...tls, ...servername, minVersion: 'TLSv1.3' }, reached);
 }
 
 function parse(line: string): unknown {

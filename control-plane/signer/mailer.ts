@@ -14,7 +14,8 @@ export type Letter = Readonly<{ to: string; subject: string; text: string }>;
 /** Throws `MAIL_UNAVAILABLE`. */
 export type Mailer = Readonly<{ send(letter: Letter): Promise<void> }>;
 
-export async function openMailer(options: MailOptions): Promise<Mailer> {
+/** `verify` greets the server and signs in, and sends nothing. */
+export async function openMailer(options: MailOptions): Promise<Mailer & Readonly<{ verify(): Promise<void> }>> {
   const { createTransport } = await import('nodemailer');
   const { host, port, secure, plain, user, passwordFile, caFile, from } = options;
   const transport: Transporter = createTransport({
@@ -34,14 +35,16 @@ export async function openMailer(options: MailOptions): Promise<Mailer> {
     disableFileAccess: true,
     disableUrlAccess: true,
   });
+  const inTime = async (work: Promise<unknown>) => {
+    try {
+      await within(SEND_MS_MAX, work);
+    } catch (cause) {
+      throw new Failure('MAIL_UNAVAILABLE', { reason: (cause as { code?: string }).code ?? 'error' }, cause);
+    }
+  };
   return {
-    async send(letter) {
-      try {
-        await within(SEND_MS_MAX, transport.sendMail({ from, ...letter }));
-      } catch (cause) {
-        throw new Failure('MAIL_UNAVAILABLE', { reason: (cause as { code?: string }).code ?? 'error' }, cause);
-      }
-    },
+    send: (letter) => inTime(transport.sendMail({ from, ...letter })),
+    verify: () => inTime(transport.verify()),
   };
 }
 

@@ -4,6 +4,7 @@
 import { rmSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { Failure } from '../../protocol/failure.ts';
@@ -25,6 +26,7 @@ import {
   setPolicy,
 } from './operators.ts';
 import type { SignerParts } from './parts.ts';
+import type { SignerPlace } from './place.ts';
 import type { HeldKey } from './ports/signer.ts';
 import { proveIntent } from './proofs.ts';
 import { noteRefusal } from './refusals.ts';
@@ -61,6 +63,8 @@ export async function serveSigner(
     admin: string;
     /** Whether the first one is for the group of its folder: the web's, where that is another user. */
     forGroup?: boolean;
+    /** Where gateways and webs of other hosts ask the same. */
+    network?: Exclude<SignerPlace, string> | null;
   }>,
   log: Logger,
 ): Promise<SignerServer> {
@@ -70,13 +74,15 @@ export async function serveSigner(
   // Each request goes by the newest root, and its rows are sealed by the key that this root names.
   const turns = queue();
   const inTurn: InTurn = (work) => turns(async () => notary.current().then(work));
+  const desk: Desk = {
+    handlers: signerHandlers(parts),
+    inTurn,
+    log,
+    around: (asked, work) => noteRefusal(parts, asked, work),
+  };
   const servers = [
-    await listen(sockets.signer, sockets.forGroup ? 0o660 : 0o600, {
-      handlers: signerHandlers(parts),
-      inTurn,
-      log,
-      around: (asked, work) => noteRefusal(parts, asked, work),
-    }),
+    await listen(sockets.signer, sockets.forGroup ? 0o660 : 0o600, desk),
+    ...(sockets.network ? [await listenToNetwork(sockets.network, desk)] : []),
     await listen(sockets.admin, 0o600, {
       handlers: adminHandlers(parts, notary, () => given.authority.held()),
       inTurn,
@@ -171,6 +177,22 @@ async function listen(path: string, mode: number, desk: Desk): Promise<Server> {
     server.listen(path, resolve);
   });
   await chmod(path, mode);
+  return server;
+}
+
+/** Whoever shows no certificate of that authority is not listened to. */
+async function listenToNetwork({ host, port, tls }: Exclude<SignerPlace, string>, desk: Desk): Promise<Server> {
+  const options = { ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' } as const;
+  const server = createTlsServer(options, (socket) => converse(socket, desk));
+  server.on('tlsClientError', (error) =>
+    desk.log.warn({ reason: (error as NodeJS.ErrnoException).code }, 'a stranger'),
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) =>
+      reject(new Failure('PORT_IN_USE', { address: `${host}:${port}`, reason: cause.code ?? 'error' }, cause)),
+    );
+    server.listen(port, host, resolve);
+  });
   return server;
 }
 

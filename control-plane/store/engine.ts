@@ -20,6 +20,12 @@ export type Engine = Readonly<{
   version(): Promise<number>;
   /** Applies one step whole or not at all; nothing where another process did it meanwhile. */
   apply(step: Migration): Promise<void>;
+  /** Does all that these steps do, and undoes it. */
+  rehearse(steps: readonly Migration[]): Promise<void>;
+  /** The database's own clock. */
+  clockMs(): Promise<number>;
+  /** Throws `DATABASE_UNUSABLE` where it is damaged, or takes nothing. */
+  check(): Promise<void>;
   /** Whether the same transaction may well succeed when it is tried again. */
   isTransient(error: unknown): boolean;
   /** Calls back at every ring, of this program and of others, until the returned function is called. */
@@ -35,8 +41,7 @@ export type PostgresPlace = Readonly<{
   port: number;
   user: string;
   database: string;
-  /** Read for each connection: a password that is changed needs no restart. */
-  passwordFile: string | null;
+  password: string | null;
   /** Demanded, with this authority in PEM or those of the system; `null` on this machine alone. */
   tls: Readonly<{ ca: string | null }> | null;
 }>;

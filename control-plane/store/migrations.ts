@@ -3,7 +3,7 @@
 // words; postgres.ts says how PostgreSQL reads them.
 
 import { Failure } from '../../protocol/failure.ts';
-import type { Engine, Migration } from './engine.ts';
+import type { Migration } from './engine.ts';
 
 export const migrations: readonly Migration[] = [
   {
@@ -109,10 +109,4 @@ export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;
 /** Throws `DATABASE_NEWER`. */
 export function demandKnown(have: number): void {
   if (have > SCHEMA_VERSION) throw new Failure('DATABASE_NEWER', { have, known: SCHEMA_VERSION });
-}
-
-export async function migrate(engine: Engine): Promise<void> {
-  const have = await engine.version();
-  demandKnown(have);
-  for (const step of migrations) if (step.version > have) await engine.apply(step);
 }

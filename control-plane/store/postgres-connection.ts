@@ -1,6 +1,5 @@
 // How PostgreSQL is reached: the same for the pool of connections and for the one that listens.
 
-import { readFile } from 'node:fs/promises';
 import pg from 'pg';
 import type { PostgresPlace } from './engine.ts';
 
@@ -12,10 +11,10 @@ const STANDSTILL_MS_MAX = 10_000;
 const STATEMENT_MS_MAX = 30_000;
 const INT8 = 20;
 
-export function connectionOf({ passwordFile, tls, ...where }: PostgresPlace): pg.ClientConfig {
+export function connectionOf({ password, tls, ...where }: PostgresPlace): pg.ClientConfig {
   return {
     ...where,
-    ...(passwordFile === null ? {} : { password: async () => (await readFile(passwordFile, 'utf8')).trim() }),
+    ...(password === null ? {} : { password }),
     ssl: tls === null ? false : { rejectUnauthorized: true, ...(tls.ca === null ? {} : { ca: tls.ca }) },
     application_name: 'latchkey',
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,

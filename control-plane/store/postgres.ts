@@ -43,7 +43,21 @@ function engineOf(pool: pg.Pool, place: PostgresPlace): Engine {
   return {
     dialect: dialectOf(pool),
     version: () => atTheEdge(() => versionOf(pool)),
-    apply: (step) => atTheEdge(() => applyStep(pool, step)),
+    apply: (step) => atTheEdge(() => inTransaction(pool, 'COMMIT', (client) => applyStep(client, step))),
+    rehearse: (steps) =>
+      atTheEdge(() =>
+        inTransaction(pool, 'ROLLBACK', async (client) => {
+          for (const step of steps) await applyStep(client, step);
+        }),
+      ),
+    clockMs: () => atTheEdge(async () => (await pool.query('SELECT clock_ms()')).rows[0]?.clock_ms),
+    check: () =>
+      atTheEdge(async () => {
+        const { rows } = await pool.query(
+          "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS mute",
+        );
+        if (rows[0]?.mute) throw new Failure('DATABASE_UNUSABLE', { reason: 'read_only' });
+      }),
     isShared: true,
     isTransient,
     listen(heard) {
@@ -64,17 +78,24 @@ async function versionOf(client: Pick<pg.ClientBase | pg.Pool, 'query'>): Promis
   return (await client.query('SELECT version FROM schema_version')).rows[0]?.version ?? 0;
 }
 
-async function applyStep(pool: pg.Pool, { version, sql, postgres = '' }: Migration): Promise<void> {
+async function applyStep(client: pg.ClientBase, { version, sql, postgres = '' }: Migration): Promise<void> {
+  // Before it is asked for: after a wait for the lock, names alone may still be looked up as they were before it.
+  await client.query('CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)');
+  if ((await versionOf(client)) >= version) return;
+  await client.query(`${inPostgres(sql)}; ${postgres}`);
+  await client.query(`DELETE FROM schema_version; INSERT INTO schema_version VALUES (${version})`);
+}
+
+async function inTransaction(
+  pool: pg.Pool,
+  end: 'COMMIT' | 'ROLLBACK',
+  work: (client: pg.ClientBase) => Promise<void>,
+): Promise<void> {
   const client = await pool.connect();
   try {
     await client.query(`BEGIN; SELECT pg_advisory_xact_lock(${WRITE_LOCK})`);
-    // Before it is asked for: after a wait for the lock, names alone may still be looked up as they were before it.
-    await client.query('CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)');
-    if ((await versionOf(client)) < version) {
-      await client.query(`${inPostgres(sql)}; ${postgres}`);
-      await client.query(`DELETE FROM schema_version; INSERT INTO schema_version VALUES (${version})`);
-    }
-    await client.query('COMMIT');
+    await work(client);
+    await client.query(end);
   } catch (error) {
     await client.query('ROLLBACK').catch(() => undefined);
     throw error;

@@ -34,13 +34,19 @@ function engineOf(db: DatabaseSync, file: string): Engine {
   return {
     dialect: sqliteDialect(db),
     version: async () => versionOf(db),
-    async apply(step) {
-      try {
-        applyStep(db, step);
-      } catch (cause) {
-        throw unusable(cause, file);
-      }
-    },
+    apply: async (step) => named(file, () => inTransaction(db, 'COMMIT', () => applyStep(db, step))),
+    rehearse: async (steps) =>
+      named(file, () =>
+        inTransaction(db, 'ROLLBACK', () => {
+          for (const step of steps) applyStep(db, step);
+        }),
+      ),
+    clockMs: async () => Date.now(),
+    check: async () =>
+      named(file, () => {
+        const found = Object.values(db.prepare('PRAGMA quick_check(1)').get() ?? {})[0];
+        if (found !== 'ok') throw new Failure('DATABASE_UNUSABLE', { file, reason: 'quick_check' });
+      }),
     isShared: false,
     isTransient: () => false,
     listen(listener) {
@@ -50,6 +56,14 @@ function engineOf(db: DatabaseSync, file: string): Engine {
     tell: async (vm) => heard(vm),
     close: async () => db.close(),
   };
+}
+
+function named(file: string, work: () => void): void {
+  try {
+    work();
+  } catch (cause) {
+    throw unusable(cause, file);
+  }
 }
 
 function unusable(cause: unknown, file: string): Failure {
@@ -63,10 +77,14 @@ function versionOf(db: DatabaseSync): number {
 }
 
 function applyStep(db: DatabaseSync, { version, sql, sqlite = '' }: Migration): void {
+  if (versionOf(db) < version) db.exec(`${sql}; ${sqlite}; PRAGMA user_version = ${version}`);
+}
+
+function inTransaction(db: DatabaseSync, end: 'COMMIT' | 'ROLLBACK', work: () => void): void {
   db.exec('BEGIN IMMEDIATE');
   try {
-    if (versionOf(db) < version) db.exec(`${sql}; ${sqlite}; PRAGMA user_version = ${version}`);
-    db.exec('COMMIT');
+    work();
+    db.exec(end);
   } catch (error) {
     if (db.isTransaction) db.exec('ROLLBACK');
     throw error;

@@ -4,9 +4,7 @@
 import { Kysely, type Transaction } from 'kysely';
 import { Bell } from './bell.ts';
 import type { Engine, Place } from './engine.ts';
-import { migrate } from './migrations.ts';
-import { openPostgres } from './postgres.ts';
-import { openSqlite } from './sqlite.ts';
+import { demandUpToDate, migrate, openEngine } from './schema.ts';
 import type { Tables } from './tables.ts';
 import { Writer } from './writer.ts';
 
@@ -29,11 +27,15 @@ export class Store {
     this.#deafen = engine.listen((vm) => this.bell.tell(vm));
   }
 
-  /** Throws `DATABASE_NEWER` or `DATABASE_UNUSABLE`. */
-  static async open(place: Place): Promise<Store> {
-    const engine = await ('file' in place ? openSqlite(place.file) : openPostgres(place));
+  /**
+   * Brings it up to date, or demands that it is: programs that share a database must not surprise each other. Throws
+   * `DATABASE_NEWER`, `DATABASE_OLDER` or `DATABASE_UNUSABLE`.
+   */
+  static async open(place: Place, { upToDate = false }: Readonly<{ upToDate?: boolean }> = {}): Promise<Store> {
+    const engine = await openEngine(place);
     try {
-      await migrate(engine);
+      if (upToDate) await demandUpToDate(engine);
+      else await migrate(engine);
       return new Store(engine);
     } catch (error) {
       await engine.close();

@@ -1,4 +1,4 @@
-// `latchkey serve` as a child process over a temporary folder: started, killed and started again by tests.
+// `latchkey serve`, or a part of it, as a child process over a temporary folder: started, killed and started again by tests.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -27,20 +27,23 @@ export async function run(args: readonly string[], env: Record<string, string> =
 export class ServeProgram {
   readonly data: string;
   readonly #flags: readonly string[];
+  readonly #command: string;
   #child: ChildProcess | undefined;
   #port = 0;
   origin = '';
   stderr: () => string = () => '';
 
-  constructor(flags: readonly string[] = [], data = mkdtempSync(join(tmpdir(), 'latchkey-serve-'))) {
+  /** `command` may be a part of it alone, over the data folder of another one. */
+  constructor(flags: readonly string[] = [], data = mkdtempSync(join(tmpdir(), 'latchkey-serve-')), command = 'serve') {
     this.#flags = flags;
     this.data = data;
+    this.#command = command;
   }
 
   /** Starts it; the second start listens where the first one did. */
   async start(): Promise<this> {
     const listen = `127.0.0.1:${this.#port}`;
-    const child = start(['serve', '--data', this.data, '--listen', listen, '--json', ...this.#flags]);
+    const child = start([this.#command, '--data', this.data, '--listen', listen, '--json', ...this.#flags]);
     this.#child = child;
     this.stderr = collect(child.stderr);
     const line = await firstLine(child);
@@ -101,7 +104,7 @@ export class ServeProgram {
   }
 }
 
-function start(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
+export function start(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
   const { PATH = '', HOME = '' } = process.env;
   return spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH, HOME, ...env } });
 }
@@ -114,14 +117,14 @@ function collect(stream: ChildProcess['stdout']): () => string {
   return () => text;
 }
 
-function exitOf(child: ChildProcess): Promise<number | null> {
+export function exitOf(child: ChildProcess): Promise<number | null> {
   return new Promise((resolve) => {
     if (child.exitCode !== null || child.signalCode !== null) resolve(child.exitCode);
     else child.once('close', (code) => resolve(code));
   });
 }
 
-function firstLine(child: ChildProcess): Promise<string> {
+export function firstLine(child: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = '';
     child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {

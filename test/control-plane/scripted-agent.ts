@@ -118,7 +118,8 @@ export type Misbehaviour = Readonly<{
 type Work = { cn: string; cmdSha256: string; receipts: { token: string; sha256: string; payload: Receipt }[] };
 
 export class ScriptedAgent {
-  readonly url: string;
+  /** Where it connects next. */
+  url: string;
   readonly ik: SigningKey;
   readonly ek: SigningKey;
   agent = '';

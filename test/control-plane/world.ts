@@ -29,6 +29,7 @@ import { SignerLedger } from '../../control-plane/signer/ledger.ts';
 import type { Letter } from '../../control-plane/signer/mailer.ts';
 import { serveSigner } from '../../control-plane/signer/server.ts';
 import { insertOperator } from '../../control-plane/store/operators.ts';
+import { RETENTION_DEFAULT } from '../../control-plane/store/retention.ts';
 import { Store } from '../../control-plane/store/store.ts';
 import { Failure } from '../../protocol/failure.ts';
 import {
@@ -134,7 +135,7 @@ export class World {
       return answer;
     };
     const common = { store, signer, installation, randomBytes: kernel, nowMs, log };
-    const gateway = new Gateway({ ...common, id: toBase64url(kernel(12)), authority });
+    const gateway = new Gateway({ ...common, id: toBase64url(kernel(12)), retention: RETENTION_DEFAULT, authority });
     this.#gateway = gateway;
     const requestsPerMinuteMax = limits.requestsPerMinuteMax ?? 100_000;
     const api: ApiParts = {

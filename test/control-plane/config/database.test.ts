@@ -21,7 +21,7 @@ test('without an address it is SQLite, and the environment may name one', () => 
   expect(readDatabaseOptions({}, {})).toBeNull();
   const env = { LATCHKEY_DATABASE_URL: 'postgres://me@localhost/latchkey', LATCHKEY_DATABASE_PASSWORD_FILE: secret };
   expect(readDatabaseOptions({}, env)).toEqual({
-    ...{ host: 'localhost', port: 5432, user: 'me', database: 'latchkey', passwordFile: secret, tls: null },
+    ...{ host: 'localhost', port: 5432, user: 'me', database: 'latchkey', password: 'x', tls: null },
   });
 });
 

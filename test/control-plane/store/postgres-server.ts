@@ -75,7 +75,7 @@ export class PostgresServer {
 
   placeOf(database: string): PostgresPlace {
     const { port } = this;
-    return { host: '127.0.0.1', port, user: 'latchkey', database, passwordFile: null, tls: null };
+    return { host: '127.0.0.1', port, user: 'latchkey', database, password: null, tls: null };
   }
 
   /** A connection of an administrator's, to be ended by the caller. */
@@ -121,7 +121,7 @@ export class PostgresServer {
   }
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);

@@ -1,7 +1,5 @@
 // PostgreSQL as it behaves on a bad day: away, slow, held up by somebody, or not ours.
 
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { sql } from 'kysely';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -52,15 +50,12 @@ test('a server that is not there, and one that does not have the database, are s
   await expect(Store.open(missing)).rejects.toMatchObject({ ...unusable, details: { reason: 'pg_3D000' } });
 });
 
-test('the password is read from its file for each connection, and a wrong one is said to be wrong', async () => {
+test('a wrong password is said to be wrong', async () => {
   await (await other()).query("CREATE ROLE guarded SUPERUSER LOGIN PASSWORD 'right'");
-  const passwordFile = join(server?.folder ?? '', 'password');
-  const guarded = { ...place, user: 'guarded', passwordFile };
-  writeFileSync(passwordFile, 'wrong\n');
+  const guarded = { ...place, user: 'guarded', password: 'wrong' };
   const refused = { code: 'DATABASE_UNUSABLE', details: { reason: 'pg_28P01' } };
   await expect(Store.open(guarded)).rejects.toMatchObject(refused);
-  writeFileSync(passwordFile, 'right\n');
-  await (await Store.open(guarded)).close();
+  await (await Store.open({ ...guarded, password: 'right' })).close();
 });
 
 test('connections that the server broke are replaced, and what was not committed was not done', async () => {
