@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -309,12 +310,14 @@ describe('a start that cannot be', { timeout: PROGRAM_TIMEOUT_MS }, () => {
       [paths.commandKey, null],
     ] as const) {
       const good = readFileSync(path);
-      if (text === null) rmSync(path);
+      // Moved and not made anew: whose a key is matters, too.
+      if (text === null) renameSync(path, `${path}.kept`);
       else writeFileSync(path, text);
       const { code, stderr } = await serve('--data', program.data);
       expect(code).toBe(1);
       oneLine(stderr, 'CONFIG_INVALID');
-      writeFileSync(path, good);
+      if (text === null) renameSync(`${path}.kept`, path);
+      else writeFileSync(path, good);
     }
     await program.start();
   });
