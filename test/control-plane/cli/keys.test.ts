@@ -1,6 +1,7 @@
 // The ceremony on files alone, and what it must not accept.
 
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -180,6 +181,24 @@ describe('a rotation', () => {
     );
     expect((await run('publish', file('draft'))).stderr).toContain('CONFIG_INVALID');
     expect((await newest()).version).toBe(1);
+  });
+
+  test('to a key that something else holds names exactly that one, as the running signer tells', async () => {
+    const [inForce] = (await newest()).roles.command.kids;
+    const held = await Promise.all([5, 6].map((byte) => signingKeyFromSeed(new Uint8Array(32).fill(byte))));
+    const rotated = async (count: number) => {
+      const keys = held.slice(0, count).map(({ kid, jwk }) => ({ kid, jwk }));
+      const signer = createServer((socket) =>
+        socket.once('data', () => socket.end(`${JSON.stringify({ id: 1, result: { keys } })}\n`)),
+      ).listen(paths().adminSocket);
+      const ended = await run('rotate', 'command', '--held').finally(() => signer.close());
+      return [ended.code, ended.stderr.split(' ')[1] ?? '', (await newest()).roles.command.kids];
+    };
+    for (const count of [0, 2]) expect(await rotated(count)).toEqual([1, 'CONFIG_INVALID', [inForce]]);
+    expect(await rotated(1)).toEqual([0, '', [held[0]?.kid]]);
+    // The key that nobody believes any more is gone, and none was made.
+    expect(readdirSync(paths().signerFolder).filter((name) => name.endsWith('.key'))).toEqual([]);
+    expect((await run('rotate', 'session', '--held')).stderr).toContain('latchkey: CONFIG_INVALID ');
   });
 
   test('of anything else is wrong usage', async () => {
