@@ -1,5 +1,6 @@
 // What happens to an identity between a peer's hello and its session: other connections change the store meanwhile.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { quarantineVm } from '../../../control-plane/store/vms.ts';
 import { signToken } from '../../../protocol/token.ts';
@@ -103,6 +104,17 @@ test('a welcome that was given before its identity was held lets nobody in', asy
   wire.send({ t: 'hello_ok', ctr: 1 });
   const closed = await Promise.race([wire.closed, new Promise((resolve) => setTimeout(resolve, 1_500, 'open'))]);
   expect([closed, (await world.vmOf(agent)).online]).toEqual([REFUSED, false]);
+});
+
+test('a welcome is not counted where its identity came to be held before the answer, whoever held it', async () => {
+  const agent = await world.enrolled();
+  const { id } = await world.vmOf(agent);
+  await agent.connect({
+    meanwhile: () => world.store.write((trx) => quarantineVm(trx, id, 'CLONE_SUSPECTED', Date.now())),
+  });
+  // Short of the wait for a session that should not be: whoever gets in is online.
+  expect(await Promise.race([agent.wire.closed, sleep(5_000)])).toBe(REFUSED);
+  expect((await world.vmOf(agent)).online).toBe(false);
 });
 
 test('a hello that holds an identity ends the session that it has, and no command goes out', async () => {
