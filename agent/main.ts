@@ -12,6 +12,8 @@ const USAGE = `usage: latchkey-agent COMMAND
   enrol     [--retry]       get this machine's identity with the join token (root)
   status    [--json]        who this machine is, how it is connected, what is under way (root; exit 0: connected, 3: not)
   doctor    [--json]        can it be reset now, and if not, why; changes nothing (root; exit 0: it can, 3: it cannot)
+  seal      [--check]       take out of an image what makes the agent this machine's own (root); with --check: what is left
+            [--image DIR]  [--json]: of an image mounted there (exit 0: sealed, --check: nothing is left; 1: otherwise)
   facts                     facts about this machine, as JSON
   install                   set up the start-up task (Windows; elsewhere the package does)
   uninstall                 remove it, and leave what the agent knows
@@ -50,6 +52,8 @@ async function main(argv: readonly string[]): Promise<void> {
     case 'uninstall':
       expect(rest, []);
       return (await import('./image/main.ts')).runInstallation(command, import.meta.filename);
+    case 'seal':
+      return (await import('./image/main.ts')).runSeal({ ...readSealOptions(rest), entry: import.meta.filename });
     case 'facts': {
       expect(rest, []);
       const { gatherFacts } = await import('./facts.ts');
@@ -102,6 +106,18 @@ function readPatience(rest: readonly string[]): number {
   if (rest.length !== 2 || flag !== '--reboot-patience' || !/^[0-9]{1,4}$/.test(value ?? ''))
     throw new Usage('unexpected arguments');
   return Number(value);
+}
+
+function readSealOptions(rest: readonly string[]): { check: boolean; json: boolean; image: string | null } {
+  const options = { check: false, json: false, image: null as string | null };
+  const words = [...rest];
+  for (let word = words.shift(); word !== undefined; word = words.shift()) {
+    if (word === '--check') options.check = true;
+    else if (word === '--json') options.json = true;
+    else if (word === '--image' && options.image === null && words[0]) options.image = words.shift() ?? null;
+    else throw new Usage(`unexpected ${word}`);
+  }
+  return options;
 }
 
 try {

@@ -367,6 +367,19 @@ const table = {
   // The database of the control plane.
   DATABASE_OLDER: error('The database was made by an earlier version.', 'Run `latchkey migrate`.'),
   SPACE_LOW: notice('The disk of the data folder is nearly full.', 'Make room before writing fails.'),
+  // Sealing an image.
+  AGENT_RUNNING: refused(
+    'The agent is running, and would write again what is removed.',
+    'Stop latchkey-agent.service, latchkey-enrol.service and latchkey-executor.socket, and seal then.',
+  ),
+  IMAGE_INVALID: error(
+    'There is no image here that can be read.',
+    'Give the folder where its root file system is mounted; the reason is beside.',
+  ),
+  SEAL_INCOMPLETE: unclear(
+    'Something that makes this machine itself could not be removed.',
+    'Put right what is named beside and seal again: no copy may be made before that.',
+  ),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

@@ -1,11 +1,18 @@
 // Composition root of the commands for whoever sits at the machine: `doctor` and `status`, which are root's, for they read
-// what is root's alone, and change nothing; and `install`, which sets up what no package does.
+// what is root's alone, and change nothing; `install`, which sets up what no package does; and `seal`, for image builders.
 
+import { realpathSync } from 'node:fs';
+import { basename } from 'node:path';
 import { pino } from 'pino';
-import { Failure } from '../../protocol/failure.ts';
+import { codeOf, Failure } from '../../protocol/failure.ts';
 import { canReset, checkText } from '../../protocol/preflight.ts';
+import { openRoot } from '../../protocol/root.ts';
+import { parseTrust } from '../../protocol/trust.ts';
+import { imageFilesAt, isOwnRoot } from '../adapters/image-files-linux.ts';
+import { readChain } from '../adapters/journal-chain.ts';
+import { procAt } from '../adapters/proc.ts';
 import { type AgentConfig, controlPlaneUrls, MEMORY_MAX_MB, readConfig, readTrust } from '../config.ts';
-import { openOperation } from '../core/ledger.ts';
+import { type Entry, openOperation, readLedger } from '../core/ledger.ts';
 import type { Tried } from '../core/trouble.ts';
 import { tryTo } from '../executor/conditions.ts';
 import { demandMadeHere, type EnrolledIdentity, readIdentity, readKeys } from '../executor/identity.ts';
@@ -19,14 +26,22 @@ import { exposedTokens, tokenPlaces } from '../link/join-token.ts';
 import { enrolmentNote, type LinkNote, linkNote, readNote } from '../notes.ts';
 import { paths } from '../paths.ts';
 import type { Host } from '../ports/host.ts';
+import type { ImageFiles } from '../ports/image-files.ts';
 import { RootShelf } from '../root-shelf.ts';
 import { demandGuestForSources } from '../source-guard.ts';
 import { AGENT_VERSION } from '../version.ts';
 import { doctorLines, examineHere } from './doctor.ts';
+import { findOwnThings, newestLearnedRoot } from './own-things.ts';
+import { findRemnants, type Remnant } from './remnants.ts';
+import { groupOwn, type OpenOperation, seal } from './seal.ts';
+import { reportJson, reportLines, type SealReport } from './seal-report.ts';
 import { isConnected, type Status, statusJson, statusLines } from './status.ts';
 
 /** As an operation that was refused. */
 const REFUSED = 3;
+const TRUST_BYTES_MAX = 1_048_576;
+/** Commands whose processes write state. */
+const RESIDENT = ['run', 'executor', 'enrol'];
 const NO_CONFIG: AgentConfig = {
   administrator: null,
   vncServer: null,
@@ -178,4 +193,84 @@ async function serverNow(host: Host, note: LinkNote | null): Promise<number | nu
   if (!note?.server || note.server.boot !== boot) return null;
   const monoMs = Number(process.hrtime.bigint() / 1_000_000n);
   return note.server.now + Math.max(0, Math.floor((monoMs - note.server.mono_ms) / 1000));
+}
+
+export type SealCommand = Readonly<{ check: boolean; json: boolean; image: string | null; entry: string }>;
+
+/** Takes out of an image what makes the agent one machine's own, or says what is left of one machine in it. */
+export async function runSeal({ check, json, image, entry }: SealCommand): Promise<void> {
+  if (process.platform === 'win32') throw new Failure('IMAGE_INVALID', { reason: 'windows' });
+  demandRoot();
+  const folder = image ?? '/';
+  const own = isOwnRoot(folder);
+  // Another folder is what was meant by whoever named it; this machine is guarded as from every command.
+  if (own) demandGuestForSources();
+  const files = imageFilesAt(folder);
+  if (own && !check) await demandStopped(entry);
+  const report = check ? whatIsLeft(files) : await sealNow(files);
+  if (json) console.log(JSON.stringify(reportJson(report)));
+  else for (const line of reportLines(report)) console.log(line);
+  process.exit(check && report.left.length > 0 ? 1 : 0);
+}
+
+function whatIsLeft(files: ImageFiles): SealReport {
+  return { removed: null, left: [...groupOwn(findOwnThings(files, paths)), ...findRemnants(files)] };
+}
+
+async function sealNow(files: ImageFiles): Promise<SealReport> {
+  const older = await olderTrustFile(files);
+  const removed = groupOwn(seal({ files, places: paths, openOperationIn }));
+  return { removed, left: [...older, ...findRemnants(files)] };
+}
+
+/** One that is damaged lets no operation go on, so there is none to wait for. */
+function openOperationIn(journal: Buffer): OpenOperation | null {
+  try {
+    const open = openOperation(readLedger(readChain(journal).records as unknown as readonly Entry[]));
+    return open ? { op: open.op, state: open.state } : null;
+  } catch (error) {
+    if (codeOf(error) !== 'JOURNAL_UNSAFE') throw error;
+    return null;
+  }
+}
+
+/** Learned roots go with the rest. Copies then begin with the trust file's, and may believe keys that were withdrawn since. */
+async function olderTrustFile(files: ImageFiles): Promise<Remnant[]> {
+  const learned = newestLearnedRoot(findOwnThings(files, paths));
+  const given = await rootVersionIn(files.read(paths.trust, TRUST_BYTES_MAX));
+  if (given === null || given >= learned) return [];
+  const how = `replace it: latchkey trust export. It has root ${given}; this machine had learned ${learned}`;
+  return [{ what: 'trust_file_older', paths: [paths.trust], how }];
+}
+
+/** `null` where it is no trust file: an agent and its doctor say so. */
+async function rootVersionIn(file: Buffer | undefined): Promise<number | null> {
+  try {
+    return file === undefined ? null : (await openRoot(parseTrust(JSON.parse(file.toString())).root)).version;
+  } catch (error) {
+    if (codeOf(error) === undefined && !(error instanceof SyntaxError)) throw error;
+    return null;
+  }
+}
+
+/** Throws `AGENT_RUNNING` while any process of the agent sees this root: it would write its state anew. */
+async function demandStopped(entry: string): Promise<void> {
+  const { host } = await here();
+  if (await isAlive(host, await readNote(paths.linkNote, linkNote))) throw new Failure('AGENT_RUNNING');
+  const proc = procAt();
+  const nodes = proc.running([basename(process.execPath)]);
+  const agent = nodes.find(({ pid, argv }) => pid !== process.pid && proc.sameRoot(pid) && runsAgent(argv, entry));
+  if (agent) throw new Failure('AGENT_RUNNING', { pid: agent.pid });
+}
+
+function runsAgent(argv: readonly string[], entry: string): boolean {
+  return argv.some((word, at) => RESIDENT.includes(argv[at + 1] ?? '') && realPathOf(word) === entry);
+}
+
+function realPathOf(path: string): string | null {
+  try {
+    return realpathSync(path);
+  } catch {
+    return null;
+  }
 }

@@ -13,7 +13,7 @@ const BYTES_MAX = 4_096;
 /** As base64, the first 45 of a token's 47 bytes: whole groups, which do not depend on what follows. */
 const BASE64_CHARS = 60;
 /** A token among other text, as it is and as base64. */
-const ANY_TOKEN = /lkj_[A-Za-z0-9_-]{43}|bGtqX[A-Za-z0-9+/]{55}/;
+export const ANY_TOKEN = /lkj_[A-Za-z0-9_-]{43}|bGtqX[A-Za-z0-9+/]{55}/;
 
 /** Its name among the credentials of the machine: systemd.exec(5), `LoadCredential=`. */
 const CREDENTIAL = 'latchkey.join-token';

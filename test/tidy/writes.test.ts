@@ -10,6 +10,7 @@ const CHANGES =
 
 /** Who writes, and what. */
 const LISTED: Readonly<Record<string, string>> = {
+  'agent/adapters/image-files-linux.ts': 'the agent’s own state, in an image that is sealed',
   'agent/adapters/journal-file.ts': 'the journal',
   'agent/adapters/journal-keeper.ts': 'the lock of the journal, on Windows',
   'agent/adapters/journal-lock.ts': 'the lock of the journal',
