@@ -200,11 +200,11 @@ export type SealCommand = Readonly<{ check: boolean; json: boolean; image: strin
 /** Takes out of an image what makes the agent one machine's own, or says what is left of one machine in it. */
 export async function runSeal({ check, json, image, entry }: SealCommand): Promise<void> {
   if (process.platform === 'win32') throw new Failure('IMAGE_INVALID', { reason: 'windows' });
-  demandRoot();
   const folder = image ?? '/';
   const own = isOwnRoot(folder);
   // Another folder is what was meant by whoever named it; this machine is guarded as from every command.
   if (own) demandGuestForSources();
+  demandRoot();
   const files = imageFilesAt(folder);
   if (own && !check) await demandStopped(entry);
   const report = check ? whatIsLeft(files) : await sealNow(files);

@@ -76,8 +76,15 @@ describe('the program', () => {
       child.stdin?.end();
     });
 
-  test.each([['executor'], ['enrol']])('%s exits with 1 and says OUTSIDE_GUEST', async (command) => {
-    const { code, stderr } = await run(command);
+  test.each([
+    [['executor']],
+    [['enrol']],
+    [['seal']],
+    [['seal', '--check']],
+    [['seal', '--image', '/']],
+    [['seal', '--image', '/proc/self/root']],
+  ])('%j exits with 1 and says OUTSIDE_GUEST', async (args) => {
+    const { code, stderr } = await run(...args);
     expect(code).toBe(1);
     expect(stderr).toContain('OUTSIDE_GUEST');
   });
@@ -88,6 +95,10 @@ describe('the program', () => {
     [['run', '--root', '/mnt']],
     [['executor', '--reboot-patience', '-1']],
     [['facts', 'x']],
+    [['seal', '--image']],
+    [['seal', '--image', '']],
+    [['seal', '--root', '/mnt']],
+    [['seal', '/mnt']],
   ])('called as %j exits with 2 and its usage', async (args) => {
     const { code, stderr } = await run(...args);
     expect(code).toBe(2);

@@ -58,6 +58,7 @@ it('74 a machine at work is told to hold each kind of it, and is not sealed whil
   await golden.writeFile('/root/.bash_history', 'passwd\n', 0o600);
   await golden.writeFile('/var/lib/systemd/random-seed', 'seed', 0o600);
   await golden.writeFile('/etc/latchkey-agent/join-token', 'token', 0o600);
+  await must(golden, `cp -a /${STATE}/executor/identity.json /root/identity.json`);
   const files = `find /${STATE} /etc/latchkey-agent -type f ! -name status.json -exec sha256sum {} +`;
   const before = await must(golden, files);
   const refused = await golden.exec(AGENT);
@@ -72,7 +73,7 @@ it('74 a machine at work is told to hold each kind of it, and is not sealed whil
   const { left } = JSON.parse(checked.stdout) as Report;
   expect(names(left)).toEqual(
     expect.arrayContaining([
-      ...['executor_key', 'link_key', 'identity', 'operation_journal', 'join_token', 'control_plane_session'],
+      ...['executor_key', 'link_key', 'identity', 'join_token', 'control_plane_session'],
       ...['machine_id', 'random_seed', 'system_journal', 'shell_history'],
     ]),
   );
@@ -94,6 +95,20 @@ it('with the agent stopped all of the agent’s own goes, and the system’s is 
   expect([again.code, again.stdout.split('\n')[0]]).toEqual([0, 'Sealed: there was nothing of the agent’s to remove.']);
 });
 
+it('a seal that was cut off before its last step leaves no machine that a token could make one', async (context) => {
+  const { scene, golden } = await open(context);
+  const { token } = await scene.controlPlane.must<{ token: string }>(['token', 'create', '--name', 'nobody']);
+  await must(golden, `mkdir -m 0700 /${STATE}/executor; mv /root/identity.json /${STATE}/executor/`);
+  await golden.writeFile('/etc/latchkey-agent/join-token', token, 0o600);
+  const refused = await golden.exec(['/usr/bin/latchkey-agent', 'enrol']);
+  expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/^latchkey-agent: NOT_ENROLLED /) });
+  const { code, stdout } = await golden.exec([...AGENT, '--json']);
+  expect([code, names((JSON.parse(stdout) as Report).removed)]).toEqual([
+    0,
+    expect.arrayContaining(['identity', 'join_token']),
+  ]);
+});
+
 it('a disk with an operation under way is not sealed from outside; one whose operations ended is', async (context) => {
   const { golden } = await open(context);
   await golden.stop();
@@ -104,9 +119,15 @@ it('a disk with an operation under way is not sealed from outside; one whose ope
   expect(busy).toMatchObject({ code: 1, stderr: expect.stringMatching(/BUSY .*state=REBOOTING/) });
   expect(names((JSON.parse((await outside(golden, '--check')).stdout) as Report).left)).toContain('operation_journal');
   copyFileSync(join(JOURNALS, 'ended-cancelled.jsonl'), journal);
+  mkdirSync(join(journal, '../root'));
+  writeFileSync(join(journal, '../root/9.json'), '{}');
   const sealed = await outside(golden);
   expect(sealed.code).toBe(0);
-  expect(names((JSON.parse(sealed.stdout) as Report).removed)).toEqual(['operation_journal']);
+  const { removed, left } = JSON.parse(sealed.stdout) as Report;
+  expect(names(removed)).toEqual(['operation_journal', 'learned_roots']);
+  // Copies would begin with the older root of the trust file.
+  expect(names(left)).toContain('trust_file_older');
+  expect(names((JSON.parse((await outside(golden)).stdout) as Report).left)).not.toContain('trust_file_older');
 });
 
 it('a check of the disk passes once the system’s own is cleaned, too', async (context) => {

@@ -143,7 +143,7 @@ describe('the program', () => {
     expect(JSON.parse(stdout)).toMatchObject({ arch: process.arch, agent_version: manifest.version });
   });
 
-  test.each([['executor'], ['enrol']])('does not act as long as it is not installed: %s', async (command) => {
+  test.each([['executor'], ['enrol'], ['seal']])('does not act as long as it is not installed: %s', async (command) => {
     const { code, stderr } = await run(command);
     expect(code).toBe(1);
     expect(stderr).toContain('OUTSIDE_GUEST');
