@@ -12,7 +12,7 @@ import { type Api, connectApi } from '../../control-plane/cli/client/api.ts';
 import type { Client } from '../../control-plane/cli/client/client.ts';
 import { randomKernel } from '../../control-plane/config/random-kernel.ts';
 import { Secret } from '../../protocol/secret.ts';
-import { AGENT_URL, type AttachedOptions, createAttachedGuest } from './enrolled.ts';
+import { AGENT_URL, type AttachedOptions, type Attachment, createAttachedGuest } from './enrolled.ts';
 import type { Guest } from './guest.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../control-plane/main.ts');
@@ -20,6 +20,12 @@ const CLOCK_AHEAD = new URL('./clock-ahead.ts', import.meta.url);
 
 /** PEM texts: a server's certificate and key, and the authority that issued it. */
 export type Tls = Readonly<{ cert: string; key: string; caPem: string }>;
+
+/**
+ * With `tls`, everything is https and wss, with a certificate of that authority. With `selfSignedFor`, the address by which
+ * agents reach it, `serve` makes an authority of its own.
+ */
+export type ControlPlaneOptions = Readonly<{ tls?: Tls; selfSignedFor?: string }>;
 
 export type CommandResult = Readonly<{ code: number; stdout: string; stderr: string }>;
 
@@ -32,20 +38,21 @@ export class ControlPlane {
   #listen = '127.0.0.1:0';
   #child: ChildProcess | undefined;
   readonly #tls: Tls | undefined;
+  readonly #selfSignedFor: string | undefined;
 
-  private constructor(folder: string, tls: Tls | undefined) {
+  private constructor(folder: string, { tls, selfSignedFor }: ControlPlaneOptions) {
     this.folder = folder;
     this.data = join(folder, 'data');
     this.#tls = tls;
+    this.#selfSignedFor = selfSignedFor;
   }
 
-  /** With `tls`, everything is https and wss, with a certificate of that authority. */
-  static async start({ tls }: { tls?: Tls } = {}): Promise<ControlPlane> {
+  static async start(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
     const folder = mkdtempSync(join(tmpdir(), 'latchkey-control-plane-'));
     // The users that root's processes become have to pass through it.
     chmodSync(folder, 0o711);
-    const controlPlane = new ControlPlane(folder, tls);
-    for (const [name, pem] of Object.entries(tls ?? {}))
+    const controlPlane = new ControlPlane(folder, options);
+    for (const [name, pem] of Object.entries(options.tls ?? {}))
       writeFileSync(join(folder, `${name}.pem`), pem, { mode: 0o600 });
     await controlPlane.run();
     return controlPlane;
@@ -71,7 +78,9 @@ export class ControlPlane {
   /** Starts `serve`, on the port that it had before, with a clock that is ahead if asked for. */
   async run({ aheadMs = 0 } = {}): Promise<void> {
     const file = (name: keyof Tls) => join(this.folder, `${name}.pem`);
-    const tls = this.#tls ? ['--tls-cert', file('cert'), '--tls-key', file('key'), '--ca', file('caPem')] : [];
+    const given = this.#tls ? ['--tls-cert', file('cert'), '--tls-key', file('key'), '--ca', file('caPem')] : [];
+    const own = this.#selfSignedFor === undefined ? [] : ['--tls-self-signed', '--agent-url', this.#selfSignedFor];
+    const tls = [...given, ...own];
     const clock = aheadMs === 0 ? [] : ['--import', `${CLOCK_AHEAD}?ms=${aheadMs}`];
     const argv = [...clock, PROGRAM, 'serve', '--data', this.data, '--listen', this.#listen, '--json', ...tls];
     const child = spawn(process.execPath, argv, {
@@ -121,8 +130,8 @@ export class ControlPlane {
 
   /** Runs `latchkey` with these arguments against this control plane. */
   async latchkey(argv: readonly string[], { input = '', state = 'state' } = {}): Promise<CommandResult> {
-    const authority = this.#tls ? ['--ca', join(this.folder, 'caPem.pem')] : [];
-    const child = spawn(process.execPath, [PROGRAM, ...argv, ...authority], {
+    const authority = this.#authorityFile();
+    const child = spawn(process.execPath, [PROGRAM, ...argv, ...(authority ? ['--ca', authority] : [])], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: this.#environment(state),
     });
@@ -147,10 +156,11 @@ export class ControlPlane {
 
   /** The API as the holder of an API key sees it: the installation's own, or an operator's. */
   api(apiKey = readFileSync(join(this.data, 'api-key'), 'utf8').trim()): Api {
+    const authority = this.#authorityFile();
     return connectApi({
       url: new URL(this.url),
       apiKey: Secret.ofText(apiKey),
-      ...(this.#tls ? { ca: this.#tls.caPem } : {}),
+      ...(authority ? { ca: readFileSync(authority, 'utf8') } : {}),
     });
   }
 
@@ -165,14 +175,16 @@ export class ControlPlane {
 
   /** Everything an image and a first boot need, as an image builder gets it. */
   async attach(options: AttachedOptions): Promise<Guest> {
-    const file = join(this.folder, `trust-${options.name}.json`);
     const url = this.#tls ? AGENT_URL.replace(/^ws:/, 'wss:') : AGENT_URL;
+    return createAttachedGuest(await this.attachment(options.name, url), options);
+  }
+
+  /** For a machine of that name which finds its control plane at that address. */
+  async attachment(name: string, url: string): Promise<Attachment> {
+    const file = join(this.folder, `trust-${name}.json`);
     await this.must(['trust', 'export', '--agent-url', url, '-o', file]);
-    const { token } = await this.must<{ token: string }>(['token', 'create', '--name', options.name]);
-    return createAttachedGuest(
-      { port: this.port, trust: JSON.parse(readFileSync(file, 'utf8')), joinToken: token },
-      options,
-    );
+    const { token } = await this.must<{ token: string }>(['token', 'create', '--name', name]);
+    return { port: this.port, trust: JSON.parse(readFileSync(file, 'utf8')), joinToken: token };
   }
 
   /** Waits until the machine of that name is connected (or no longer is). */
@@ -183,6 +195,11 @@ export class ControlPlane {
       if (vm?.online === online) return vm;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
+  }
+
+  #authorityFile(): string | undefined {
+    if (this.#selfSignedFor !== undefined) return join(this.data, 'tls/ca.pem');
+    return this.#tls && join(this.folder, 'caPem.pem');
   }
 
   #environment(state = 'state'): Record<string, string> {

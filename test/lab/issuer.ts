@@ -3,6 +3,8 @@
 
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { createServer as createPlainServer, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { canonicalBytes } from '../../protocol/canonical.ts';
@@ -16,7 +18,15 @@ import type { TrustFile } from '../../protocol/trust.ts';
 
 const YEAR_S = 31_536_000;
 const nonce = () => toBase64url(randomBytes(32));
-const nowS = () => Math.floor(Date.now() / 1000);
+
+export type IssuerOptions = Readonly<{
+  /** PEM texts: with them it is reached by wss. */
+  tls?: Readonly<{ cert: string; key: string; caPem: string }>;
+  /** Its root then names their keys and demands a proof by one of them for every reset. */
+  operators?: Operators;
+  /** Its time; what a machine knows of the time is from here. */
+  nowS?: () => number;
+}>;
 
 export type IssuerKeys = Readonly<{ root: SigningKey; command: SigningKey; session: SigningKey }>;
 
@@ -28,23 +38,29 @@ export class Issuer {
   readonly joinToken = `lkj_${nonce()}`;
   readonly frames: UpFrame[] = [];
   ek: Ed25519Jwk | undefined;
-  #server: WebSocketServer;
+  readonly #server: Server;
+  readonly #door: WebSocketServer;
+  readonly #caPem: string;
+  readonly #nowS: () => number;
   #socket: WebSocket | undefined;
-  #ctr = 0;
   #woken: (() => void)[] = [];
   #boots: string[] = [];
   #synced = false;
 
-  private constructor(keys: IssuerKeys, server: WebSocketServer, operators: Operators | undefined) {
+  private constructor(keys: IssuerKeys, server: Server, options: IssuerOptions) {
+    const { operators } = options;
     this.keys = keys;
     this.#server = server;
-    const entry = ({ jwk }: SigningKey) => ({ jwk, expires: nowS() + YEAR_S });
+    this.#door = new WebSocketServer({ server });
+    this.#caPem = options.tls?.caPem ?? '';
+    this.#nowS = options.nowS ?? (() => Math.floor(Date.now() / 1000));
+    const entry = ({ jwk }: SigningKey) => ({ jwk, expires: this.#nowS() + YEAR_S });
     const role = ({ kid }: SigningKey) => ({ kids: [kid], threshold: 1 });
     this.root = {
       v: 1,
       iss: newId('ins', randomBytes),
       version: 1,
-      expires: nowS() + YEAR_S,
+      expires: this.#nowS() + YEAR_S,
       keys: Object.fromEntries(Object.values(keys).map((key) => [key.kid, entry(key)])),
       roles: {
         root: role(keys.root),
@@ -54,16 +70,16 @@ export class Issuer {
       },
       policy: { min_v: 1, cb: 'off', require_operator_proof: operators !== undefined },
     };
-    server.on('connection', (socket) => this.#serve(socket));
+    this.#door.on('connection', (socket) => this.#serve(socket));
   }
 
-  /** With `operators`, its root names their keys and demands a proof by one of them for every reset. */
-  static async start(operators?: Operators): Promise<Issuer> {
+  static async start(options: IssuerOptions = {}): Promise<Issuer> {
     const key = () => signingKeyFromSeed(randomBytes(32));
     const [root, command, session] = await Promise.all([key(), key(), key()]);
-    const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+    const server = options.tls ? createTlsServer({ ...options.tls, minVersion: 'TLSv1.3' }) : createPlainServer();
+    server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    return new Issuer({ root, command, session }, server, operators);
+    return new Issuer({ root, command, session }, server, options);
   }
 
   get port(): number {
@@ -72,11 +88,11 @@ export class Issuer {
 
   /** The trust file for a guest that reaches this issuer at `url`. */
   async trust(url: string): Promise<TrustFile> {
-    return { v: 1, url: [url], ca_pem: '', root: await signRoot(this.root, [this.keys.root]) };
+    return { v: 1, url: [url], ca_pem: this.#caPem, root: await signRoot(this.root, [this.keys.root]) };
   }
 
   async stop(): Promise<void> {
-    for (const client of this.#server.clients) client.terminate();
+    for (const client of this.#door.clients) client.terminate();
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
@@ -105,9 +121,14 @@ export class Issuer {
       if (frame.t !== 'receipt') continue;
       const claimed = parseSchema(receiptSchema, payloadOf(frame.token));
       if (claimed.op !== op || found.some(({ n }) => n === claimed.n)) continue;
-      found.push(parseSchema(receiptSchema, await this.#byExecutor(frame.token, 'lk-receipt+jws')));
+      found.push(await this.read(frame.token));
     }
     return found;
+  }
+
+  /** A receipt, verified with the executor's key. */
+  async read(token: string): Promise<Receipt> {
+    return parseSchema(receiptSchema, await this.#byExecutor(token, 'lk-receipt+jws'));
   }
 
   /** Waits for the operation's end and returns its last receipt. */
@@ -120,11 +141,12 @@ export class Issuer {
     }
   }
 
-  async prepare(account: string | null = null): Promise<Ready> {
+  /** What the machine's executor is ready for; `op` may be one that it was ready for before. */
+  async prepare(account: string | null = null, op: string = newId('op', randomBytes)): Promise<Ready> {
     await this.frame('synced');
-    const op = newId('op', randomBytes);
+    const known = this.frames.length;
     this.send({ t: 'prepare', op, account });
-    const { token } = await this.frame('ready', (frame) => frame.op === op);
+    const { token } = await this.frame('ready', (frame) => frame.op === op && this.frames.indexOf(frame) >= known);
     return parseSchema(readySchema, await this.#byExecutor(token, 'lk-ready+jws'));
   }
 
@@ -138,7 +160,7 @@ export class Issuer {
       method: 'online',
       operator: 'test-operator',
       nonce: nonce(),
-      not_after: nowS() + 900,
+      not_after: this.#nowS() + 900,
       act: 'reset',
       reboot: { kind: 'normal', grace_s: 0 },
       ...changes,
@@ -158,11 +180,11 @@ export class Issuer {
       aud: this.agent,
       op: ready.op,
       cn: ready.cn,
-      iat: nowS(),
-      exp: nowS() + 60,
+      iat: this.#nowS(),
+      exp: this.#nowS() + 60,
       root_ver: 1,
       intent: toBase64url(canonicalBytes(intent)),
-      authz: { operator: 'test-operator', method: 'totp', at: nowS() },
+      authz: { operator: 'test-operator', method: 'totp', at: this.#nowS() },
       ...changes,
     };
     const token = await signToken('lk-command+jws', payload, key);
@@ -202,22 +224,22 @@ export class Issuer {
         agent: this.agent,
         project: this.project,
         nonce: asked.nonce,
-        now: nowS(),
+        now: this.#nowS(),
       };
       socket.send(JSON.stringify({ t: 'enrolled', token: await session('lk-enrolled+jws', answer) }));
     }
     if (frame.t === 'hello') {
       const { an, ctr, boot } = parseSchema(hello, payloadOf(frame.token));
-      this.#ctr = Math.max(this.#ctr, ctr) + 1;
       const welcome = {
         v: 1,
         agent: this.agent,
         an,
         sid: nonce(),
         version: 1,
-        now: nowS(),
+        now: this.#nowS(),
         min_root: 1,
-        ctr: this.#ctr,
+        // It keeps no count of its own: a machine that was put back is welcome.
+        ctr: ctr + 1,
       };
       this.#socket = socket;
       this.#boots.push(boot);

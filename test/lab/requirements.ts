@@ -36,7 +36,7 @@ export class LabUnavailable extends Error {
 /** The guest's ids 1 to 65534: every account up to `nobody`. */
 export const SUBORDINATE_IDS = 65534;
 
-function isProgram(name: string): boolean {
+export function isProgram(name: string): boolean {
   return (process.env.PATH ?? '/usr/bin:/bin').split(':').some((folder) => {
     try {
       accessSync(join(folder, name), constants.X_OK);

@@ -76,7 +76,11 @@ function linesWithout(tree: string, file: string, names: ReadonlySet<string>): s
 }
 
 /** The tree's system accounts and then ours. */
-function writeAccounts({ folder, tree, accounts }: SystemdDiskOptions): Owned[] {
+export function writeAccounts({
+  folder,
+  tree,
+  accounts,
+}: Pick<SystemdDiskOptions, 'folder' | 'tree' | 'accounts'>): Owned[] {
   const names = new Set([...accounts.map(({ name }) => name), 'root']);
   const etc = join(folder, 'disk/etc');
   const groups = accounts.map(({ name, gid }) => ({ name, gid, members: [] }));
@@ -87,12 +91,22 @@ function writeAccounts({ folder, tree, accounts }: SystemdDiskOptions): Owned[] 
   return ['/etc/shadow', '/etc/gshadow'].map((path) => ({ path, uid: 0, gid: 42, mode: 0o640 }));
 }
 
-function enable(units: string, name: string, target: string): void {
+/** `units` is the guest's /etc/systemd/system. */
+export function enable(units: string, name: string, target: string): void {
   const wants = join(units, `${target}.wants`);
   makeFolder(wants);
   const file = name.replace(/@[^.]*\./, '@.');
   const home = file === name && name.startsWith('l') ? '/etc' : '/usr/lib';
   symlinkSync(`${home}/systemd/system/${file}`, join(wants, name));
+}
+
+/** The product's own units, and whether a boot starts them. */
+export function writeProductUnits(units: string, enabled: boolean): void {
+  for (const name of PRODUCT_UNITS) put(join(units, name), readFileSync(join(UNITS, name)));
+  if (!enabled) return;
+  enable(units, 'latchkey-executor.socket', 'sockets.target');
+  enable(units, 'latchkey-seed.path', 'paths.target');
+  for (const name of ['latchkey-enrol.service', 'latchkey-agent.service']) enable(units, name, 'multi-user.target');
 }
 
 function writeUnits({ folder, product, vncPasswordFile }: SystemdDiskOptions): void {
@@ -103,13 +117,8 @@ function writeUnits({ folder, product, vncPasswordFile }: SystemdDiskOptions): v
     put(join(units, name), text);
     enable(units, name, 'multi-user.target');
   }
-  for (const name of PRODUCT_UNITS) put(join(units, name), readFileSync(join(UNITS, name)));
+  writeProductUnits(units, product);
   put(join(units, 'latchkey-.service.d/lab.conf'), OWN_BOOT);
-  if (product) {
-    enable(units, 'latchkey-executor.socket', 'sockets.target');
-    enable(units, 'latchkey-seed.path', 'paths.target');
-    for (const name of ['latchkey-enrol.service', 'latchkey-agent.service']) enable(units, name, 'multi-user.target');
-  }
   if (vncPasswordFile) enable(units, 'tigervncserver@:1.service', 'multi-user.target');
 }
 
@@ -121,7 +130,7 @@ function writeIdentity({ folder, hostname }: SystemdDiskOptions): void {
 }
 
 /** Debian's unit looks the display's user up here, and its session ends at once without a desktop. */
-function writeVnc({ folder, accounts }: SystemdDiskOptions): Owned[] {
+export function writeVnc({ folder, accounts }: Pick<SystemdDiskOptions, 'folder' | 'accounts'>): Owned[] {
   const owner = accounts.find(({ name }) => name === 'ada');
   if (!owner) return [];
   const session = `${owner.home}/.vnc/Xtigervnc-session`;

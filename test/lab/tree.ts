@@ -1,5 +1,6 @@
-// The Debian tree of guests whose PID 1 is systemd: built once by mmdebstrap from the Debian that this machine's apt is
-// configured for, kept by the hash of its recipe, and only ever read. It must never be built into the repository.
+// Debian trees, of guests whose PID 1 is systemd and of the disks of virtual machines: built once by mmdebstrap from the
+// Debian that this machine's apt is configured for, kept by the hash of the recipe, and only ever read. They must never be
+// built into the repository.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
@@ -7,7 +8,7 @@ import { join } from 'node:path';
 import { labFolder } from './native.ts';
 
 /** Node needs the two libraries; everything else is what a small server with a VNC session has. */
-const PACKAGES = [
+const LAB_PACKAGES = [
   'systemd-sysv',
   'dbus',
   'libpam-systemd',
@@ -24,9 +25,9 @@ const PACKAGES = [
 ];
 
 /** The tree is thrown away with its guests: nothing in it is read by people, and a power cut may take it. */
-const SETTINGS = [
+const settingsFor = (packages: readonly string[]) => [
   '--variant=essential',
-  `--include=${PACKAGES.join(',')}`,
+  `--include=${packages.join(',')}`,
   '--aptopt=APT::Install-Recommends "false"',
   '--dpkgopt=path-exclude=/usr/share/doc/*',
   '--dpkgopt=path-exclude=/usr/share/man/*',
@@ -53,9 +54,17 @@ function readIfThere(path: string): string {
   return existsSync(path) ? readFileSync(path, 'utf8') : '';
 }
 
-/** The tree's folder; it is built where it is missing. Two processes may build at once: the first to end wins. */
-export function debianTree({ suite, lists }: { suite: string; lists: readonly string[] }): string {
-  const recipe = JSON.stringify([suite, process.arch, SETTINGS]);
+/**
+ * The folder of the tree with these packages; it is built where it is missing, with mmdebstrap's further `options`. Two
+ * processes may build at once: the first to end wins.
+ */
+export function debianTree(
+  { suite, lists }: { suite: string; lists: readonly string[] },
+  packages: readonly string[] = LAB_PACKAGES,
+  options: readonly string[] = [],
+): string {
+  const settings = [...settingsFor(packages), ...options];
+  const recipe = JSON.stringify([suite, process.arch, settings]);
   const hash = createHash('sha256').update(recipe).digest('hex').slice(0, 32);
   const trees = join(labFolder(), '.trees');
   const tree = join(trees, hash);
@@ -64,7 +73,7 @@ export function debianTree({ suite, lists }: { suite: string; lists: readonly st
   removeUnfinished(trees);
   const fresh = `${tree}.${process.pid}`;
   try {
-    execFileSync('mmdebstrap', [...SETTINGS, suite, fresh, ...lists], { stdio: ['ignore', 'ignore', 'pipe'] });
+    execFileSync('mmdebstrap', [...settings, suite, fresh, ...lists], { stdio: ['ignore', 'ignore', 'pipe'] });
     if (!existsSync(tree)) renameSync(fresh, tree);
   } finally {
     rmSync(fresh, { recursive: true, force: true });

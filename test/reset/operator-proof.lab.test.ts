@@ -28,10 +28,11 @@ let guest: Guest;
 let recipient: SealingKey;
 
 beforeAll(async () => {
-  issuer = await Issuer.start({
+  const operators = {
     [ADA]: { keys: [adasKey.jwk], passkeys: [adasPasskey.listed] },
     [EVE]: { keys: [evesKey.jwk], passkeys: [evesPasskey.listed] },
-  });
+  };
+  issuer = await Issuer.start({ operators });
   recipient = await sealingKeyFromSeed(randomBytes(32));
   const attachment = { port: issuer.port, trust: await issuer.trust(AGENT_URL), joinToken: issuer.joinToken };
   guest = await createAttachedGuest(attachment, { name: `operator-proof-${process.pid}`, vnc: false });

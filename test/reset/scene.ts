@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { generatePassword } from '../../protocol/password.ts';
-import { type CommandResult, ControlPlane, type Tls } from '../lab/control-plane.ts';
+import { type CommandResult, ControlPlane, type ControlPlaneOptions } from '../lab/control-plane.ts';
 import type { AttachedOptions } from '../lab/enrolled.ts';
 import type { Guest } from '../lab/guest.ts';
 import { VNC_PORT } from '../lab/services.ts';
@@ -40,7 +40,7 @@ export class Scene {
     this.apiKey = apiKey;
   }
 
-  static async open(options: { tls?: Tls } = {}): Promise<Scene> {
+  static async open(options: ControlPlaneOptions = {}): Promise<Scene> {
     const controlPlane = await ControlPlane.start(options);
     const keyFile = join(controlPlane.folder, 'operator.jwk');
     const { apiKey } = await controlPlane.must<{ apiKey: string }>([
@@ -89,10 +89,10 @@ export class Scene {
   }
 
   /** Waits until an operation of the machine is in that state, or was; its id. */
-  async untilState(guest: Guest, state: string): Promise<string> {
+  async untilState({ name }: Readonly<{ name: string }>, state: string): Promise<string> {
     const api = this.controlPlane.api(this.apiKey);
     for (;;) {
-      const { items } = await api.operations({ vm: guest.name }).catch(() => ({ items: [] }));
+      const { items } = await api.operations({ vm: name }).catch(() => ({ items: [] }));
       const open = items.find(({ ended }) => !ended);
       if (open && (open.state === state || open.receipts.some((receipt) => receipt.state === state))) return open.op;
       await new Promise((resolve) => setTimeout(resolve, 20));
