@@ -3,7 +3,7 @@
 
 import { spawn } from 'node:child_process';
 import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Failure } from '../../protocol/failure.ts';
 import { errnoOf } from './errno.ts';
@@ -18,7 +18,9 @@ export type Owner = Readonly<{ uid: number; gid: number }>;
 /** The program that writes, with its first arguments; the action and the file's name follow. */
 export type Writer = readonly [program: string, ...argv: string[]];
 
-export const defaultWriter: Writer = [process.execPath, fileURLToPath(new URL('./write-as-owner.ts', import.meta.url))];
+/** Beside this file as a source, and beside the bundle that this file is part of. */
+const WRITER = `./write-as-owner${extname(import.meta.filename)}`;
+export const defaultWriter: Writer = [process.execPath, fileURLToPath(new URL(WRITER, import.meta.url))];
 
 export type OwnerFile = {
   /** The present content; `undefined` where there is no file. */

@@ -1,4 +1,4 @@
-// `npm run bundle`: the agent as six files that need nothing but Node beside them. `main.js` is the command line; the link,
+// `npm run bundle`: the agent as seven files that need nothing but Node beside them. `main.js` is the command line; the link,
 // the executor and the others are complete each in a file of their own, so nothing of one is resident in another. The
 // same sources and packages make the same bytes, wherever and whenever.
 
@@ -37,6 +37,7 @@ const parts = {
   enrolment: 'agent/enrolment/main.ts',
   image: 'agent/image/main.ts',
   facts: 'agent/facts.ts',
+  'write-as-owner': 'agent/adapters/write-as-owner.ts',
 } as const;
 
 /** What is imported only when it is needed stays a file of its own. */

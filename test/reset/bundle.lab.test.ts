@@ -16,18 +16,18 @@ let guest: Guest;
 beforeAll(async () => {
   await bundleAgent();
   scene = await Scene.open();
-  guest = await scene.guest({ name: `bundle-${process.pid}`, vnc: false, services: bundleServices() });
+  guest = await scene.guest({ name: `bundle-${process.pid}`, services: bundleServices() });
 });
 afterAll(() => scene?.close());
 
 const unchanged = async (machine: Guest) => [await shadowField(machine, 'root'), machine.bootId(), machine.reboots];
 
-it('a reset by the bundled agent sets the password, reboots, and is proven', async () => {
-  const { code, done } = await scene.reset(['reset', guest.name, '--account', 'bob']);
+it('a reset by the bundled agent sets both passwords, reboots, and is proven', async () => {
+  const { code, done } = await scene.reset(['reset', guest.name, '--account', 'bob', '--vnc']);
   expect({ code, state: done.state, verified: done.verified }).toEqual({
     code: 0,
     state: 'DONE',
-    verified: { account: true, vnc: 'absent', reboot: true },
+    verified: { account: true, vnc: guest.vncPassword === undefined ? 'absent' : true, reboot: true },
   });
   expect(await opens(guest, 'bob', done.secrets?.account ?? '')).toBe(true);
   const [link] = await guest.servicePids('link');

@@ -36,7 +36,7 @@ function sourcesOf(name: string): readonly string[] {
   return Object.entries(output?.inputs ?? {}).flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? [path] : []));
 }
 
-test('six files, each complete, and the terminal’s compiled part', () => {
+test('seven files, each complete, and the terminal’s compiled part', () => {
   const names = [
     'enrolment.js',
     'executor.js',
@@ -46,6 +46,7 @@ test('six files, each complete, and the terminal’s compiled part', () => {
     'main.js',
     'package.json',
     'pty.node',
+    'write-as-owner.js',
   ];
   expect(Object.keys(filesIn(join(folder, 'one')))).toEqual(names);
   for (const output of Object.values(metafile.outputs)) {
