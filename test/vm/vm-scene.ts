@@ -1,0 +1,40 @@
+// What tests with whole machines share: a control plane with its own TLS, an operator, and machines that are enrolled with it.
+
+import { Scene } from '../reset/scene.ts';
+import { debianImage } from './image.ts';
+import { AGENT_URL, Machine, makeMachineFolder } from './machine.ts';
+import type { Debian } from './requirements.ts';
+import { makeDisk, type Personal } from './template.ts';
+
+export type MachineWishes = Readonly<{ name: string }> & Pick<Personal, 'rootPassword' | 'vncPassword'>;
+
+export class VmScene {
+  readonly scene: Scene;
+  readonly #debian: Debian;
+  readonly #machines: Machine[] = [];
+
+  private constructor(scene: Scene, debian: Debian) {
+    this.scene = scene;
+    this.#debian = debian;
+  }
+
+  static async open(debian: Debian): Promise<VmScene> {
+    return new VmScene(await Scene.open({ selfSignedFor: AGENT_URL }), debian);
+  }
+
+  /** A machine that was never on. */
+  async machine({ name, ...passwords }: MachineWishes): Promise<Machine> {
+    const { port, trust, joinToken } = await this.scene.controlPlane.attachment(name, AGENT_URL);
+    const image = await debianImage(this.#debian);
+    const folder = makeMachineFolder();
+    const disk = makeDisk(folder, image, { trust, joinToken, ...passwords });
+    const machine = new Machine({ name, folder, image, disk, port });
+    this.#machines.push(machine);
+    return machine;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#machines.map((machine) => machine.destroy()));
+    await this.scene.close();
+  }
+}
