@@ -147,9 +147,10 @@ async function demandProof({ body }: Readonly<{ body: unknown }>): Promise<void>
   if (!isObject || !('method' in body)) throw new Failure('AUTHZ_INVALID', { reason: 'no_proof' });
 }
 
+/** What was sent is not named: it may be anything, a password in the wrong place too, and details are logged. */
 export async function demandVm({ store }: ApiParts, idOrName: string): Promise<Vm> {
   const vm = await findVm(store.db, idOrName);
-  if (!vm) throw new Failure('NOT_FOUND', { vm: idOrName });
+  if (!vm) throw new Failure('NOT_FOUND', { what: 'vm' });
   return vm;
 }
 
