@@ -109,6 +109,9 @@ export function writeProductUnits(units: string, enabled: boolean): void {
   for (const name of ['latchkey-enrol.service', 'latchkey-agent.service']) enable(units, name, 'multi-user.target');
 }
 
+/** A VNC session that is told to stop while it starts does not: a reboot in that moment would wait for 90 s. */
+const SHORT_SESSION_STOP = '[Scope]\nTimeoutStopSec=3s\n';
+
 function writeUnits({ folder, product, vncPasswordFile }: SystemdDiskOptions): void {
   const units = join(folder, 'disk/etc/systemd/system');
   makeFolder(units);
@@ -119,6 +122,7 @@ function writeUnits({ folder, product, vncPasswordFile }: SystemdDiskOptions): v
   }
   writeProductUnits(units, product);
   put(join(units, 'latchkey-.service.d/lab.conf'), OWN_BOOT);
+  put(join(units, 'session-.scope.d/lab.conf'), SHORT_SESSION_STOP);
   if (vncPasswordFile) enable(units, 'tigervncserver@:1.service', 'multi-user.target');
 }
 
