@@ -25,6 +25,9 @@ export default defineConfig({
           exclude: lab,
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          // They wait for processes and sockets more than they compute.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
       {
