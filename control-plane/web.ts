@@ -12,7 +12,7 @@ import { relayAlarms } from './api/alarms.ts';
 import { recoverApprovals } from './api/approval.ts';
 import type { ApiParts } from './api/parts.ts';
 import { buildDoorman, buildServer } from './api/server.ts';
-import { Authority } from './config/authority.ts';
+import { SessionAuthority } from './config/authority.ts';
 import { readIfThere } from './config/files.ts';
 import { openInstallation, readInstallation, type Surroundings } from './config/installation.ts';
 import type { ServeOptions, Tls } from './config/options.ts';
@@ -32,7 +32,7 @@ import { Store } from './store/store.ts';
 const BACKLOG = 4_096;
 const REQUESTS_PER_MINUTE_MAX = 6_000;
 /** Whose key the file `api-key` is. */
-export const FIRST_OPERATOR = 'admin';
+const FIRST_OPERATOR = 'admin';
 
 /** What ends it again, in the order in which it was begun. */
 export type Undo = (() => Promise<void> | void)[];
@@ -96,7 +96,7 @@ export async function openWeb(
 type Ground = Omit<GatewayParts, 'id' | 'authority' | 'retention'>;
 
 async function makeGateway(paths: Paths, ground: Ground, { retention }: ServeOptions): Promise<Gateway> {
-  const authority = await Authority.open(paths, 'session');
+  const authority = await SessionAuthority.open(paths);
   return new Gateway({ ...ground, id: toBase64url(ground.randomBytes(12)), authority, retention });
 }
 

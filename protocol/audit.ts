@@ -33,7 +33,6 @@ export const auditSeal = z.strictObject({
   /** Of a row, its own time; of an end, that of the export. */
   at: seconds,
 });
-export type AuditSeal = z.infer<typeof auditSeal>;
 
 /** The last line of an export. */
 export const auditEnd = z.strictObject({ end: compactToken });

@@ -91,7 +91,7 @@ type Command = Readonly<{ program: string; args: readonly string[] }>;
  * By the Task Scheduler's schema. What starts it starts it every minute anew, and a second one is not started while the first
  * runs: so it comes back however it ended, also where an exit status is no failure to the scheduler.
  */
-export function taskDefinition({ program, args }: Command): string {
+function taskDefinition({ program, args }: Command): string {
   const again = '<Repetition><Interval>PT1M</Interval></Repetition>';
   const quoted = (word: string) => escapeXml(`"${word}"`);
   const [file = '', ...words] = args;

@@ -28,7 +28,7 @@ export type Tag = keyof typeof tags;
 
 /** What any request may be refused with, and any that needs a key. */
 export const everywhere: readonly Code[] = ['REQUEST_INVALID', 'RATE_LIMITED', 'INTERNAL'];
-export const behindKey: readonly Code[] = ['UNAUTHENTICATED'];
+const behindKey: readonly Code[] = ['UNAUTHENTICATED'];
 
 const throughSigner = ['SIGNER_UNAVAILABLE'] as const satisfies readonly Code[];
 const onOperation = ['NOT_FOUND', 'STATE_CONFLICT', 'REROOT_REFUSED'] as const satisfies readonly Code[];

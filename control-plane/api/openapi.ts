@@ -90,7 +90,7 @@ export function documentRoutes(app: FastifyInstance): void {
   app.get('/v1/docs', async (_request, reply) => reply.type('text/html; charset=utf-8').send(make().page));
 }
 
-export function documentOf(app: FastifyInstance): Document {
+function documentOf(app: FastifyInstance): Document {
   const document = structuredClone(app.swagger()) as Document;
   const paths = Object.entries(document.paths ?? {});
   for (const [path, item] of paths) {

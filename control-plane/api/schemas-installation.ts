@@ -57,7 +57,6 @@ export const operatorCreated = z.strictObject({
   /** Shown once, stored as its hash. */
   api_key: z.string().regex(/^lk_[A-Za-z0-9_-]{43}$/),
 });
-export type OperatorCreated = z.infer<typeof operatorCreated>;
 
 /** `GET /v1/trust`: what `trust.json` in a guest is made of. */
 export const trustView = z.strictObject({
@@ -66,10 +65,8 @@ export const trustView = z.strictObject({
   ca_pem: z.string(),
   root: signedRoot,
 });
-export type TrustView = z.infer<typeof trustView>;
 
 export const whoamiView = z.strictObject({ operator: operatorName, project: projectName, iss: z.string() });
-export type WhoamiView = z.infer<typeof whoamiView>;
 
 /** `POST /v1/vms/:vm/release-intent`: what an operator proves to let a held identity in again. */
 export const releaseIntent = z.strictObject({

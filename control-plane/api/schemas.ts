@@ -112,7 +112,6 @@ export const receiptView = z.strictObject({
   /** The receipt's signed detail: names, boot ids, a word of reason. */
   detail: z.record(z.string(), z.unknown()),
 });
-export type ReceiptView = z.infer<typeof receiptView>;
 
 export const stateTime = z.strictObject({
   state: z.enum(states),
@@ -341,7 +340,6 @@ export const eventQuery = z.strictObject({ last_event_id: z.coerce.number().int(
 // Join tokens, operators, and the rest.
 
 export const healthView = z.strictObject({ status: z.literal('ok'), version: z.string() });
-export type HealthView = z.infer<typeof healthView>;
 
 /** `application/problem+json` (RFC 9457). `title` and `hint` are the code's; `detail` names fields, never their values. */
 export const problem = z.strictObject({

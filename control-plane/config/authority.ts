@@ -1,5 +1,5 @@
-// The newest root together with this program's own key in one of its roles. A key is rotated by putting the new one into the
-// role's folder and publishing a root that names it: whoever asks next has both.
+// The newest root together with the session key that it names, the gateway's own. A key is rotated by putting the new one into
+// its folder and publishing a root that names it: whoever asks next has both.
 
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,21 +13,19 @@ import { TrustChain } from './trust-chain.ts';
 export type OnlineRole = 'command' | 'session';
 export type InForce = Readonly<{ root: RootPayload; key: SigningKey }>;
 
-export class Authority {
+export class SessionAuthority {
   readonly chain: TrustChain;
-  readonly #role: OnlineRole;
   readonly #folder: string;
   #inForce: InForce | undefined;
 
-  private constructor(chain: TrustChain, role: OnlineRole, folder: string) {
+  private constructor(chain: TrustChain, folder: string) {
     this.chain = chain;
-    this.#role = role;
     this.#folder = folder;
   }
 
-  /** Throws `CONFIG_INVALID` where the root or a key that it names for this role is missing. */
-  static async open(paths: Paths, role: OnlineRole): Promise<Authority> {
-    const authority = new Authority(await TrustChain.open(paths), role, roleFolder(paths, role));
+  /** Throws `CONFIG_INVALID` where the root or the key that it names is missing. */
+  static async open(paths: Paths): Promise<SessionAuthority> {
+    const authority = new SessionAuthority(await TrustChain.open(paths), roleFolder(paths, 'session'));
     await authority.current();
     return authority;
   }
@@ -39,12 +37,12 @@ export class Authority {
   }
 
   async #keyFor(root: RootPayload): Promise<SigningKey> {
-    const { kids } = root.roles[this.#role];
-    for (const name of keyFiles(this.#folder, this.#role)) {
+    const { kids } = root.roles.session;
+    for (const name of keyFiles(this.#folder, 'session')) {
       const key = await readKey(join(this.#folder, name));
       if (kids.includes(key.kid)) return key;
     }
-    throw new Failure('CONFIG_INVALID', { role: this.#role, reason: 'not_in_the_root', version: root.version });
+    throw new Failure('CONFIG_INVALID', { role: 'session', reason: 'not_in_the_root', version: root.version });
   }
 }
 

@@ -1,6 +1,7 @@
 // Brings to the signer what its audit has to hear of, in order, a few at a time. What it has not taken stays in the store; while it
 // is away everything waits.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf } from '../../protocol/failure.ts';
 import { SEEN_MAX } from '../signer/requests.ts';
 import { isFirst } from '../store/gateways.ts';
@@ -48,7 +49,7 @@ export class Handover {
         await store.bell.next(rings, first ? signal : AbortSignal.any([signal, AbortSignal.timeout(AGAIN_MS)]));
       } catch (error) {
         log.warn({ code: codeOf(error) ?? 'INTERNAL' }, 'the audit was not told; it will be');
-        await pause(AGAIN_MS, signal);
+        await sleep(AGAIN_MS, undefined, { signal }).catch(() => undefined);
       }
     }
   }
@@ -64,11 +65,4 @@ export class Handover {
       await store.write((trx) => handedOver(trx, last.seq));
     }
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => resolve(clearTimeout(timer)), { once: true });
-  });
 }

@@ -2,7 +2,7 @@
 
 import type { Logger } from 'pino';
 import type { Code } from '../../protocol/codes.ts';
-import type { Authority } from '../config/authority.ts';
+import type { SessionAuthority } from '../config/authority.ts';
 import type { Installation } from '../config/installation.ts';
 import type { RandomBytes } from '../config/random-kernel.ts';
 import type { SignerClient } from '../signer/client.ts';
@@ -16,7 +16,7 @@ export type GatewayParts = Readonly<{
   signer: SignerClient;
   installation: Installation;
   /** The session key, and the root that names it. */
-  authority: Authority;
+  authority: SessionAuthority;
   randomBytes: RandomBytes;
   /** Milliseconds since 1970: the time that is told to agents and written into history. */
   nowMs: () => number;

@@ -5,6 +5,7 @@ import {
   chmodSync,
   chownSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -199,7 +200,6 @@ describe('a folder in which they cannot be apart', () => {
     rmSync(signerFolder, { recursive: true });
     mkdirSync(signerFolder);
     writeFileSync(join(folder, 'precious'), '');
-    const { linkSync } = process.getBuiltinModule('node:fs');
     linkSync(join(folder, 'precious'), join(signerFolder, 'command.key'));
     const refused = await run(['serve', '--data', data, '--listen', '127.0.0.1:0']);
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('CONFIG_INVALID')]);

@@ -190,6 +190,24 @@ export class ScriptedAgent {
     return answer?.t === 'error' ? answer.code : 'CLOSED';
   }
 
+  /** What it says of itself in answer to the challenge `sn`. */
+  hello(members: Partial<Hello> & Pick<Hello, 'sn'>): Hello {
+    return {
+      v: 1,
+      agent: this.agent,
+      an: random32(),
+      vmin: 1,
+      vmax: 1,
+      root_ver: 1,
+      boot: this.boot,
+      ctr: this.ctr,
+      jhead: random32(),
+      cb: null,
+      agent_version: '0.1.0',
+      ...members,
+    };
+  }
+
   /** Up to the welcome and its answer; `synced` is the test's to send. Answers the close code where it was refused. */
   async connect({
     hello = {},
@@ -200,21 +218,7 @@ export class ScriptedAgent {
   }: Misbehaviour = {}): Promise<number | null> {
     const wire = await new Wire(this.url, headers).opened();
     const { sn } = await wire.next('challenge');
-    const payload: Hello = {
-      v: 1,
-      agent: this.agent,
-      sn,
-      an: random32(),
-      vmin: 1,
-      vmax: 1,
-      root_ver: 1,
-      boot: this.boot,
-      ctr: this.ctr,
-      jhead: random32(),
-      cb: wire.channelBinding,
-      agent_version: '0.1.0',
-      ...hello,
-    };
+    const payload = this.hello({ sn, cb: wire.channelBinding, ...hello });
     wire.send({ t: 'hello', token: await signToken('lk-hello+jws', payload, helloKey) });
     const welcome = await wire.nextOf(['welcome', 'error']).catch(() => null);
     this.told = welcome?.t === 'error' ? welcome.code : null;

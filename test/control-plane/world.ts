@@ -17,7 +17,7 @@ import {
 } from '../../control-plane/api/schemas.ts';
 import type { JoinTokenCreated } from '../../control-plane/api/schemas-installation.ts';
 import { buildServer } from '../../control-plane/api/server.ts';
-import { Authority } from '../../control-plane/config/authority.ts';
+import { SessionAuthority } from '../../control-plane/config/authority.ts';
 import { openInstallation } from '../../control-plane/config/installation.ts';
 import { pathsIn } from '../../control-plane/config/paths.ts';
 import { Agents } from '../../control-plane/gateway/agents.ts';
@@ -116,7 +116,7 @@ export class World {
     const nowMs = () => this.now;
     const log = this.#log();
     const installation = await openInstallation(paths, { randomBytes: kernel, nowMs });
-    const authority = await Authority.open(paths, 'session');
+    const authority = await SessionAuthority.open(paths);
     const store = await Store.open({ file: paths.database });
     this.#store = store;
     this.#undo.push(() => store.close());

@@ -37,20 +37,7 @@ test('a machine that comes again while its dropped hello still waits for the sto
   const go = await stall();
   const dropped = await new Wire(world.agentUrl).opened();
   const { sn } = await dropped.next('challenge');
-  const hello = {
-    v: 1,
-    agent: agent.agent,
-    sn,
-    an: random32(),
-    vmin: 1,
-    vmax: 1,
-    root_ver: 1,
-    boot: agent.boot,
-    ctr: agent.ctr,
-    jhead,
-    cb: null,
-    agent_version: '0.1.0',
-  };
+  const hello = agent.hello({ sn, jhead });
   dropped.send({ t: 'hello', token: await signToken('lk-hello+jws', hello, agent.ik) });
   await new Promise((resolve) => setTimeout(resolve, 200));
   dropped.ws.terminate();
@@ -79,20 +66,7 @@ test('a welcome that was given before its identity was held lets nobody in', asy
   // The copy stops half-way into its handshake.
   const wire = await new Wire(world.agentUrl).opened();
   const { sn } = await wire.next('challenge');
-  const hello = {
-    v: 1,
-    agent: agent.agent,
-    sn,
-    an: random32(),
-    vmin: 1,
-    vmax: 1,
-    root_ver: 1,
-    boot: agent.boot,
-    ctr: agent.ctr,
-    jhead: random32(),
-    cb: null,
-    agent_version: '0.1.0',
-  };
+  const hello = agent.hello({ sn });
   wire.send({ t: 'hello', token: await signToken('lk-hello+jws', hello, agent.ik) });
   await wire.next('welcome');
   await agent.online();
