@@ -1,13 +1,13 @@
 // Composition root of `latchkey gateway` and `latchkey web`: one of several programs over one PostgreSQL, with the signer
 // beside them or on another host. It makes no installation and no database; it joins them.
 
-import { pino } from 'pino';
 import { Failure } from '../protocol/failure.ts';
 import { logLevel, type ServeOptions } from './config/options.ts';
 import { isApart } from './config/ownership.ts';
 import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
 import { becomeUser, type Users } from './config/users.ts';
+import { openLog } from './log.ts';
 import { type Serving, serving } from './serve.ts';
 import { openWeb, type Role } from './web.ts';
 
@@ -26,7 +26,7 @@ export async function serveRole(
     process.umask(0o077);
     if (users && isApart(pathsIn(options.data))) becomeUser(users.web);
     const around = { randomBytes: randomKernel(), nowMs: () => Date.now() };
-    const log = pino({ level: logLevel(process.env), base: { part: role } }, pino.destination(2));
+    const log = openLog(role, logLevel(process.env));
     const url = await openWeb(options, { around, log, undo, startSigner: async () => undefined }, role);
     return { url, ended: new Promise(() => undefined) };
   });

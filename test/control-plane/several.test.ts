@@ -173,6 +173,14 @@ describe('a machine', { timeout: PROGRAMS_MS_MAX }, () => {
     expect(states.slice(0, 3)).toEqual(['QUEUED', 'PREPARED', 'SENT']);
     expect(states.at(-1)).toBe('DONE');
     await agent.offline();
+    // As in the log of the one program: the line is the request's that caused it.
+    const approved = site.webB
+      .stderr()
+      .split('\n')
+      .filter((line) => line.includes('"msg":"approved"'));
+    expect(approved.map((line) => JSON.parse(line) as object)).toEqual([
+      expect.objectContaining({ part: 'web', op, request: expect.any(String) }),
+    ]);
   });
 
   test('answers a web’s question through the gateway that has it', async () => {
