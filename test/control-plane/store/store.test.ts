@@ -8,6 +8,7 @@ import { sql } from 'kysely';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { newOperation } from '../../../control-plane/core/operation.ts';
+import { inRequest, requestScope } from '../../../control-plane/request-scope.ts';
 import type { Place } from '../../../control-plane/store/engine.ts';
 import { appendEvent, eventsAfter, lastEventId } from '../../../control-plane/store/events.ts';
 import { SCHEMA_VERSION } from '../../../control-plane/store/migrations.ts';
@@ -61,6 +62,12 @@ describe.each(engines)('$name', ({ start }) => {
       await Promise.all([...others, reader]);
       const ids = (await eventsAfter(store.db, {}, 0)).map(({ data }) => data['n']);
       expect(ids).toEqual([2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    });
+
+    test('that is committed with others still belongs to the request that asked for it', async () => {
+      const requests = ['request-1', 'request-2', 'request-3'];
+      const asked = requests.map((request) => inRequest({ request }, () => store.write(async () => requestScope())));
+      expect(await Promise.all(asked)).toEqual(requests.map((request) => ({ request })));
     });
 
     test('wakes readers once it is there to be read', async () => {
