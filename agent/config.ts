@@ -33,15 +33,24 @@ export type AgentConfig = Readonly<{
   memoryMaxMb: number;
 }>;
 
+/** What an empty agent.json means. */
+export const DEFAULT_CONFIG: AgentConfig = {
+  administrator: null,
+  vncServer: null,
+  rootfs: [],
+  plainWsLoopback: false,
+  memoryMaxMb: MEMORY_MAX_MB,
+};
+
 export async function readConfig(path: string = paths.config): Promise<AgentConfig> {
   const value = await readJson(path, 'CONFIG_INVALID', { v: 1 });
   const file = checked('CONFIG_INVALID', path, () => parseSchema(agentFile, value));
   return {
-    administrator: file.administrator ?? null,
-    vncServer: file.vnc?.server ?? null,
-    rootfs: file.rootfs ?? [],
-    plainWsLoopback: file.plain_ws_loopback ?? false,
-    memoryMaxMb: file.memory_max_mb ?? MEMORY_MAX_MB,
+    administrator: file.administrator ?? DEFAULT_CONFIG.administrator,
+    vncServer: file.vnc?.server ?? DEFAULT_CONFIG.vncServer,
+    rootfs: file.rootfs ?? DEFAULT_CONFIG.rootfs,
+    plainWsLoopback: file.plain_ws_loopback ?? DEFAULT_CONFIG.plainWsLoopback,
+    memoryMaxMb: file.memory_max_mb ?? DEFAULT_CONFIG.memoryMaxMb,
   };
 }
 

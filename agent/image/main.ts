@@ -11,7 +11,7 @@ import { parseTrust } from '../../protocol/trust.ts';
 import { imageFilesAt, isOwnRoot } from '../adapters/image-files-linux.ts';
 import { readChain } from '../adapters/journal-chain.ts';
 import { procAt } from '../adapters/proc.ts';
-import { type AgentConfig, controlPlaneUrls, MEMORY_MAX_MB, readConfig, readTrust } from '../config.ts';
+import { type AgentConfig, controlPlaneUrls, DEFAULT_CONFIG, readConfig, readTrust } from '../config.ts';
 import { type Entry, openOperation, readLedger } from '../core/ledger.ts';
 import type { Tried } from '../core/trouble.ts';
 import { tryTo } from '../executor/conditions.ts';
@@ -42,13 +42,6 @@ const REFUSED = 3;
 const TRUST_BYTES_MAX = 1_048_576;
 /** Commands whose processes write state. */
 const RESIDENT = ['run', 'executor', 'enrol'];
-const NO_CONFIG: AgentConfig = {
-  administrator: null,
-  vncServer: null,
-  rootfs: [],
-  plainWsLoopback: false,
-  memoryMaxMb: MEMORY_MAX_MB,
-};
 
 export async function runDoctor({ json, entry }: { json: boolean; entry: string }): Promise<void> {
   demandRoot();
@@ -62,7 +55,7 @@ export async function runDoctor({ json, entry }: { json: boolean; entry: string 
     readNote(paths.linkNote, linkNote),
     exposedTokens(tokenPlaces(paths, undefined)),
   ]);
-  const settings = 'value' in config ? config.value : NO_CONFIG;
+  const settings = 'value' in config ? config.value : DEFAULT_CONFIG;
   const addresses = await tryTo(() => {
     if ('code' in trust) throw new Failure(trust.code, trust.details);
     const { trust: file } = trust.value;
@@ -132,7 +125,7 @@ export async function runStatus({ json }: { json: boolean }): Promise<void> {
     readNote(paths.linkNote, linkNote),
   ]);
   const shelf = shelfOf(trust);
-  const machinery = await machineOf({ config: NO_CONFIG, macKey: new Uint8Array(32), marker: '' });
+  const machinery = await machineOf({ config: DEFAULT_CONFIG, macKey: new Uint8Array(32), marker: '' });
   const status: Status = {
     version: AGENT_VERSION,
     identity,

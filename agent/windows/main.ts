@@ -19,7 +19,7 @@ import { randomFreshProcess } from '../adapters/random-fresh-process.ts';
 import { joinVnc } from '../adapters/vnc-servers.ts';
 import { vncTightvncWindows } from '../adapters/vnc-tightvnc-windows.ts';
 import type { WindowsHost } from '../adapters/windows-host.ts';
-import { MEMORY_MAX_MB } from '../config.ts';
+import { DEFAULT_CONFIG } from '../config.ts';
 import { demandIdle } from '../executor/conditions.ts';
 import type { MachineFacts, Machinery } from '../executor/parts.ts';
 import { ledgerOf } from '../executor/recorder.ts';
@@ -93,14 +93,7 @@ export async function uninstallOnWindows({ processes, windows }: Windows = windo
 }
 
 async function demandNothingOpen(seams: Windows): Promise<void> {
-  const config = {
-    administrator: null,
-    vncServer: null,
-    rootfs: [],
-    plainWsLoopback: false,
-    memoryMaxMb: MEMORY_MAX_MB,
-  };
-  const { openJournal } = machineOnWindows({ config, macKey: new Uint8Array(32), marker: '' }, seams);
+  const { openJournal } = machineOnWindows({ config: DEFAULT_CONFIG, macKey: new Uint8Array(32), marker: '' }, seams);
   // Damaged, or never made: then there is nothing that could be carried on.
   const journal = await openJournal('read').catch((error: unknown) => {
     if (codeOf(error) === 'JOURNAL_UNSAFE') return null;
