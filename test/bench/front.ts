@@ -3,7 +3,7 @@
 
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { CertificateMaker, hasOpenssl } from '../agent/link/certificates.ts';
@@ -19,7 +19,7 @@ export class Front {
     this.#server = server;
     this.caPem = caPem;
     const bare = new WebSocketServer({ noServer: true, perMessageDeflate: false });
-    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
       this.#sockets.add(socket);
       socket.on('error', () => socket.destroy());
       if (request.url === BARE_PATH) bare.handleUpgrade(request, socket, head, () => {});
@@ -51,8 +51,10 @@ export class Front {
   }
 }
 
-function passOn({ method, url, rawHeaders }: IncomingMessage, socket: Duplex, head: Buffer, port: number): void {
-  const gateway = connect(port, '127.0.0.1', () => {
+function passOn({ method, url, rawHeaders }: IncomingMessage, socket: Socket, head: Buffer, port: number): void {
+  // As `ws` does for the other path: small answers else wait for what the far end has yet to acknowledge, 40 ms each.
+  socket.setNoDelay();
+  const gateway = connect({ port, host: '127.0.0.1', noDelay: true }, () => {
     const headers = rawHeaders.map((text, i) => (i % 2 === 0 ? `${text}: ` : `${text}\r\n`)).join('');
     gateway.write(`${method} ${url} HTTP/1.1\r\n${headers}\r\n`);
     gateway.write(head);

@@ -48,7 +48,8 @@ export class Wire {
   #join(inner: Socket): void {
     this.#keep(inner);
     if (!this.#target) return void inner.destroy();
-    const outer = connect({ ...this.#target, allowHalfOpen: true });
+    // A wire adds no wait of its own: small messages go at once.
+    const outer = connect({ ...this.#target, allowHalfOpen: true, noDelay: true });
     this.#keep(outer);
     inner.pipe(outer).pipe(inner);
     inner.once('close', () => outer.destroy());
