@@ -380,6 +380,11 @@ const table = {
     'Something that makes this machine itself could not be removed.',
     'Put right what is named beside and seal again: no copy may be made before that.',
   ),
+  // Requests over HTTP.
+  PRECONDITION_FAILED: refused(
+    'It has changed since it was read.',
+    'Read it again, and say again what is to be changed.',
+  ),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

@@ -55,6 +55,12 @@ const onCeremony = [
 const machines = {
   'GET /v1/vms': { id: 'listVms', tag: 'machines', summary: 'The machines.', codes: [] },
   'GET /v1/vms/:vm': { id: 'getVm', tag: 'machines', summary: 'One machine, by id or name.', codes: ['NOT_FOUND'] },
+  'PATCH /v1/vms/:vm': {
+    id: 'changeVm',
+    tag: 'machines',
+    summary: 'Sets labels of one machine, and takes them away.',
+    codes: ['NOT_FOUND', 'PRECONDITION_FAILED'],
+  },
   'GET /v1/vms/:vm/preflight': {
     id: 'getPreflight',
     tag: 'machines',

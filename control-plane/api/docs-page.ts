@@ -32,7 +32,7 @@ export function readablePage(document: OpenApi.Document): string {
 
 function requestsOf({ paths }: OpenApi.Document): Request[] {
   return Object.entries(paths ?? {}).flatMap(([path, item]) =>
-    (['get', 'post', 'delete'] as const).flatMap((method) => {
+    (['get', 'post', 'patch', 'delete'] as const).flatMap((method) => {
       const operation = item?.[method];
       return operation ? [{ method: method.toUpperCase(), path, operation }] : [];
     }),

@@ -11,18 +11,9 @@ import { VERSION } from '../version.ts';
 import { codesOf, type Entry, entryOf, tags } from './contract.ts';
 import { readablePage } from './docs-page.ts';
 import { statusOf } from './problems.ts';
-import {
-  intentResponse,
-  intentSummary,
-  operationList,
-  operationView,
-  problem,
-  receiptView,
-  stateTime,
-  vmList,
-  vmView,
-} from './schemas.ts';
+import { intentResponse, intentSummary, operationView, problem, receiptView, stateTime, vmView } from './schemas.ts';
 import { joinTokenList, joinTokenView } from './schemas-installation.ts';
+import { operationList, vmList } from './schemas-lists.ts';
 import { preflightView } from './schemas-preflight.ts';
 
 export type Document = OpenApi.Document;
@@ -94,9 +85,9 @@ function documentOf(app: FastifyInstance): Document {
   const document = structuredClone(app.swagger()) as Document;
   const paths = Object.entries(document.paths ?? {});
   for (const [path, item] of paths) {
-    for (const method of ['get', 'post', 'delete'] as const) {
+    for (const method of ['get', 'post', 'patch', 'delete'] as const) {
       const operation = item?.[method];
-      if (operation) complete(operation, entryOf(method.toUpperCase(), path.replaceAll(/\{(\w+)\}/g, ':$1')));
+      if (operation) complete(operation, entryOf(method.toUpperCase(), path.replaceAll(/\{(\w+)\}/g, ':$1')), method);
     }
   }
   plain(document);
@@ -108,7 +99,7 @@ type Responses = Record<string, OpenApi.ResponseObject>;
 
 const TYPES = { 'text/event-stream': 'string', 'text/html': 'string', 'application/json': 'object' } as const;
 
-function complete(operation: Operation, entry: Entry): void {
+function complete(operation: Operation, entry: Entry, method: string): void {
   const { id, tag, summary, open, type } = entry;
   const answers = Object.entries((operation.responses ?? {}) as Responses).filter(([status]) => status !== 'default');
   for (const [status, answer] of answers) {
@@ -117,6 +108,14 @@ function complete(operation: Operation, entry: Entry): void {
   }
   const given: Responses = Object.fromEntries(answers);
   if (type) given['200'] = { description: 'Done.', content: { [type]: { schema: { type: TYPES[type] } } } };
+  if (method === 'get' && !type) given['304'] = { description: 'Still as in the answer that `If-None-Match` names.' };
+  const headers = [
+    ...(method === 'get' && !type ? [header('If-None-Match', 'The `ETag` of an answer that the client has.')] : []),
+    ...(entry.codes.includes('PRECONDITION_FAILED')
+      ? [header('If-Match', 'The `ETag` of what is to be changed.')]
+      : []),
+  ];
+  if (headers.length > 0) operation.parameters = [...(operation.parameters ?? []), ...headers];
   Object.assign(operation, {
     operationId: id,
     tags: [tag],
@@ -124,6 +123,10 @@ function complete(operation: Operation, entry: Entry): void {
     security: open ? [] : [{ apiKey: [] }],
     responses: { ...given, ...refusals(codesOf(entry)) },
   });
+}
+
+function header(name: string, description: string): OpenApi.ParameterObject {
+  return { in: 'header', name, description, required: false, schema: { type: 'string' } };
 }
 
 /** One response a status, which names its codes. */

@@ -1,7 +1,8 @@
-// The routes of machines, join tokens, operators, the trust file, and the event streams.
+// The routes of preflights, join tokens, operators and the trust file.
 
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
 import { Failure } from '../../protocol/failure.ts';
 import { instanceSha256 } from '../../protocol/instance.ts';
 import { sha256Text, toBase64url } from '../../protocol/keys.ts';
@@ -10,15 +11,16 @@ import { appendEvent } from '../store/events.ts';
 import { findJoinToken, insertJoinToken, listJoinTokens, markRevoked, stateOf } from '../store/join-tokens.ts';
 import { insertOperator, operatorExists } from '../store/operators.ts';
 import { findPreflight } from '../store/preflights.ts';
-import { busyVms, listVms } from '../store/vms.ts';
+import { pageOf } from './pages.ts';
 import type { ApiParts } from './parts.ts';
 import { operatorOf } from './requests.ts';
 import { demandVm } from './routes-operations.ts';
-import { emptyRequest, vmList, vmParams, vmQuery, vmView } from './schemas.ts';
+import { emptyRequest, vmParams } from './schemas.ts';
 import {
   joinTokenCreated,
   joinTokenList,
   joinTokenParams,
+  joinTokenQuery,
   joinTokenRequest,
   joinTokenView,
   operatorCreated,
@@ -27,36 +29,9 @@ import {
   whoamiView,
 } from './schemas-installation.ts';
 import { preflightView } from './schemas-preflight.ts';
-import { viewJoinToken, viewPreflight, viewVm } from './views.ts';
+import { viewJoinToken, viewPreflight } from './views.ts';
 
-const PAGE = 100;
 const JOIN_TOKEN_TTL_S = 3_600;
-
-export function vmRoutes(root: FastifyInstance, parts: ApiParts): void {
-  const app = root.withTypeProvider<ZodTypeProvider>();
-  const { store, agents } = parts;
-
-  app.get('/v1/vms', { schema: { querystring: vmQuery, response: { 200: vmList } } }, async ({ query }) => {
-    const limit = query.limit ?? PAGE;
-    const found = await listVms(store.db, { name: query.name, after: query.after, limit: limit + 1 });
-    const page = found.slice(0, limit);
-    const busy = await busyVms(
-      store.db,
-      page.map(({ id }) => id),
-    );
-    const online = await agents.online(page.map(({ id }) => id));
-    const items = page
-      .map((vm) => viewVm(vm, online.has(vm.id), busy.get(vm.id) ?? null))
-      .filter(({ online }) => query.online === undefined || String(online) === query.online);
-    return { items, next: found.length > limit ? (page.at(-1)?.id ?? null) : null };
-  });
-
-  app.get('/v1/vms/:vm', { schema: { params: vmParams, response: { 200: vmView } } }, async ({ params }) => {
-    const vm = await demandVm(parts, params.vm);
-    const busy = await busyVms(store.db, [vm.id]);
-    return viewVm(vm, await agents.isOnline(vm.id), busy.get(vm.id) ?? null);
-  });
-}
 
 export function preflightRoutes(root: FastifyInstance, parts: ApiParts): void {
   const app = root.withTypeProvider<ZodTypeProvider>();
@@ -114,10 +89,19 @@ export function joinTokenRoutes(root: FastifyInstance, { store, installation, ra
     },
   );
 
-  app.get('/v1/join-tokens', { schema: { response: { 200: joinTokenList } } }, async () => {
-    const now = nowMs();
-    return { items: (await listJoinTokens(store.db)).map((token) => viewJoinToken(token, now)) };
-  });
+  app.get(
+    '/v1/join-tokens',
+    { schema: { querystring: joinTokenQuery, response: { 200: joinTokenList } } },
+    async ({ query }) => {
+      const now = nowMs();
+      const page = await pageOf('join_tokens', query, {
+        place: z.tuple([z.number(), z.string()]),
+        read: (after, limit) => listJoinTokens(store.db, { after, limit }),
+        placeOf: ({ created_at, id }) => [created_at, id] as [number, string],
+      });
+      return { items: page.items.map((token) => viewJoinToken(token, now)), next: page.next };
+    },
+  );
 
   app.delete(
     '/v1/join-tokens/:id',

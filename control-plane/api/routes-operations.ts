@@ -2,11 +2,14 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
 import { Failure } from '../../protocol/failure.ts';
 import type { Operation } from '../core/operation.ts';
-import { findOperation, listOperations, receiptsOf } from '../store/operations.ts';
+import { findOperation, receiptsOf } from '../store/operations.ts';
+import { listOperations } from '../store/selection.ts';
 import { findVm, type Vm } from '../store/vms.ts';
 import { mailCode, passkeyOptions, submit, viewIntent } from './approval.ts';
+import { pageOf } from './pages.ts';
 import type { ApiParts } from './parts.ts';
 import { operatorOf, setTripwire } from './requests.ts';
 import {
@@ -17,18 +20,16 @@ import {
   intentView,
   mailedView,
   type OperationView,
-  operationList,
   operationParams,
-  operationQuery,
   operationRequest,
   operationView,
   type SubmitRequest,
   submitRequest,
 } from './schemas.ts';
+import { operationList, operationQuery } from './schemas-lists.ts';
+import { labelsOf, msOf } from './selectors.ts';
 import { buildIntent, cancel, collect, createDraft } from './submission.ts';
 import { viewOperation } from './views.ts';
-
-const PAGE = 100;
 
 export function operationRoutes(root: FastifyInstance, parts: ApiParts): void {
   const app = root.withTypeProvider<ZodTypeProvider>();
@@ -49,17 +50,16 @@ export function operationRoutes(root: FastifyInstance, parts: ApiParts): void {
     '/v1/operations',
     { schema: { querystring: operationQuery, response: { 200: operationList } } },
     async ({ query }) => {
-      const limit = query.limit ?? PAGE;
+      const { label, created_before, created_after, limit: _, cursor: __, ...rest } = query;
       const vm = query.vm === undefined ? undefined : (await demandVm(parts, query.vm)).id;
-      const found = await listOperations(parts.store.db, {
-        vm,
-        state: query.state,
-        before: query.before,
-        limit: limit + 1,
+      const times = { createdBefore: msOf(created_before), createdAfter: msOf(created_after) };
+      const filter = { ...rest, ...times, vm, labels: labelsOf(label) };
+      const page = await pageOf('operations', query, {
+        place: z.number(),
+        read: (after, limit) => listOperations(parts.store.db, { ...filter, after, limit }),
+        placeOf: ({ seq }) => seq,
       });
-      const items = found.slice(0, limit);
-      const next = found.length > limit ? (items.at(-1)?.op ?? null) : null;
-      return { items: await Promise.all(items.map((operation) => view(parts, operation))), next };
+      return { items: await Promise.all(page.items.map(({ operation }) => view(parts, operation))), next: page.next };
     },
   );
 

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { signedRoot } from '../../protocol/root.ts';
 import { bytes32, operationId, operatorName, projectName, vmId } from '../../protocol/schema.ts';
 import { proof } from '../signer/requests.ts';
+import { next, pageQuery } from './pages.ts';
 import { proofMethods, time, vmName } from './schemas.ts';
 
 export const joinTokenParams = z.strictObject({ id: z.string().regex(/^tok_[0-9a-hjkmnp-tv-z]{26}$/) });
@@ -47,7 +48,9 @@ export const joinTokenView = z.strictObject({
   vm: z.nullable(vmId),
 });
 export type JoinTokenView = z.infer<typeof joinTokenView>;
-export const joinTokenList = z.strictObject({ items: z.array(joinTokenView) });
+/** `GET /v1/join-tokens` */
+export const joinTokenQuery = z.strictObject(pageQuery);
+export const joinTokenList = z.strictObject({ items: z.array(joinTokenView), next });
 export type JoinTokenList = z.infer<typeof joinTokenList>;
 
 /** `POST /v1/operators`: a new API key. Its factor is registered on the host, with the signer. */

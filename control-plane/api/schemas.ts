@@ -62,17 +62,6 @@ export const vmView = z.strictObject({
 });
 export type VmView = z.infer<typeof vmView>;
 
-/** `GET /v1/vms` */
-export const vmQuery = z.strictObject({
-  name: vmName.optional(),
-  online: z.enum(['true', 'false']).optional(),
-  limit: z.coerce.number().int().min(1).max(500).optional(),
-  /** The last id of the page before. */
-  after: z.optional(vmId),
-});
-export const vmList = z.strictObject({ items: z.array(vmView), next: z.nullable(vmId) });
-export type VmList = z.infer<typeof vmList>;
-
 // Operations.
 
 const mode = z.enum(['generated', 'typed']);
@@ -199,17 +188,6 @@ export const operationView = z.strictObject({
 });
 export type OperationView = z.infer<typeof operationView>;
 
-/** `GET /v1/operations` */
-export const operationQuery = z.strictObject({
-  vm: z.string().min(1).max(80).optional(),
-  state: z.enum(states).optional(),
-  limit: z.coerce.number().int().min(1).max(500).optional(),
-  /** The last id of the page before; newest come first. */
-  before: z.optional(operationId),
-});
-export const operationList = z.strictObject({ items: z.array(operationView), next: z.nullable(operationId) });
-export type OperationList = z.infer<typeof operationList>;
-
 const typedSecret = z.strictObject({ mode: z.literal('typed'), sealed: sealedSecret });
 const generatedSecret = z.strictObject({ mode: z.literal('generated'), recipient_jwk: x25519Jwk });
 const secretInput = z.discriminatedUnion('mode', [generatedSecret, typedSecret]);
@@ -308,6 +286,7 @@ export const eventTypes = [
   'vm.online',
   'vm.offline',
   'vm.facts',
+  'vm.labels',
   'vm.flag',
   'vm.preflight',
   'vm.released',

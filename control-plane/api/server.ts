@@ -9,16 +9,18 @@ import { Failure } from '../../protocol/failure.ts';
 import { FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT_MS } from '../../protocol/limits.ts';
 import type { Tls } from '../config/options.ts';
 import { VERSION } from '../version.ts';
+import { tagAnswers } from './etags.ts';
 import { describeRoutes, documentRoutes } from './openapi.ts';
 import type { ApiParts } from './parts.ts';
 import { sendProblem } from './problems.ts';
 import { logRequests, requestIds } from './request-log.ts';
 import { readJson, requireKey } from './requests.ts';
 import { eventRoutes } from './routes-events.ts';
-import { installationRoutes, joinTokenRoutes, preflightRoutes, vmRoutes } from './routes-installation.ts';
+import { installationRoutes, joinTokenRoutes, preflightRoutes } from './routes-installation.ts';
 import { operationRoutes } from './routes-operations.ts';
 import { passkeyRoutes } from './routes-passkeys.ts';
 import { releaseRoutes } from './routes-release.ts';
+import { vmRoutes } from './routes-vms.ts';
 import { healthView } from './schemas.ts';
 
 const BODY_BYTES_MAX = FRAME_BYTES_MAX;
@@ -37,6 +39,7 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('cache-control', 'no-store');
   });
+  tagAnswers(app);
   await describeRoutes(app);
   const stop = new AbortController();
   app.addHook('preClose', async () => stop.abort());

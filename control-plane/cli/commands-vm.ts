@@ -1,27 +1,40 @@
 // `latchkey vm`: which machines there are, what is known of one, and what happens on them.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { codes } from '../../protocol/codes.ts';
 import { Failure } from '../../protocol/failure.ts';
 import type { VmView } from '../api/schemas.ts';
+import { labelName, labelValue, vmStates } from '../api/schemas-lists.ts';
 import { type CommonOptions, interruptible, onServer, withConnection } from './action.ts';
-import type { HistoryEvent } from './client/api.ts';
+import type { HistoryEvent, VmFilter } from './client/api.ts';
 import type { Client } from './client/client.ts';
 import { withProof } from './commands-reset.ts';
+import { UsageError } from './prompts.ts';
 import { type ReleaseOptions, unquarantine } from './release.ts';
 import { codeWithHint, fields, printable, table, writeJson, writeLine, writeNote } from './view/text.ts';
 import { checkMachine } from './vm-check.ts';
+
+type ListOptions = CommonOptions &
+  Readonly<{ label?: string; state?: string; project?: string; agentVersion?: string; text?: string }>;
 
 const RETRY_MS = 2_000;
 
 export function registerVmCommands(program: Command): void {
   const vm = program.command('vm').description('virtual machines with an agent');
 
-  const list = withConnection(vm.command('list')).description('all machines');
-  onServer<CommonOptions>(list, async ({ api }, { json }) => {
-    const machines = await api.vms();
-    if (json) for (const machine of machines) writeJson(machine);
+  const list = withConnection(vm.command('list'))
+    .description('the machines, all or those that every option given here holds of')
+    .option('--label <name[=value],…>', 'that have these labels')
+    .addOption(new Option('--state <state>').choices(vmStates))
+    .option('--project <project>', 'of this project')
+    .option('--agent-version <version>', 'whose agent is of this version')
+    .option('--text <text>', 'that have it in their name or id');
+  onServer<ListOptions>(list, async ({ api }, options) => {
+    const filter = filterOf(options);
+    const machines = await api.vms(filter);
+    if (options.json) for (const machine of machines) writeJson(machine);
+    else if (machines.length === 0 && Object.keys(filter).length > 0) writeLine('No such machines.');
     else if (machines.length === 0) {
       writeLine('No machines yet. Make a join token for one:  latchkey token create');
     } else writeLine(table([HEAD, ...machines.map(row)]));
@@ -38,6 +51,16 @@ export function registerVmCommands(program: Command): void {
     .description('whether a machine can be reset now, and if not, why; changes nothing and needs no proof')
     .argument('<vm>', 'id or name');
   onServer<CommonOptions>(check, (client, { json }, [name = '']) => checkMachine(client, name, json ?? false));
+
+  const label = withConnection(vm.command('label'))
+    .description('label a machine: name=value sets, name- takes away; without any, shows them')
+    .argument('<vm>', 'id or name')
+    .argument('[labels...]', 'name=value or name-');
+  onServer<CommonOptions>(label, async ({ api }, { json }, [name = '', ...words]) => {
+    const machine = words.length === 0 ? await api.vm(name) : await api.changeVm(name, { labels: readLabels(words) });
+    if (json) writeJson({ event: 'labels', vm: machine.name, labels: machine.labels });
+    else writeLine(labelsText(machine));
+  });
 
   const release = withProof(withConnection(vm.command('unquarantine')))
     .description('let a held identity in again; needs a verification method of yours')
@@ -84,6 +107,31 @@ function historyLine({ at, type, vm, op, data }: HistoryEvent): string {
   return printable([at, type, vm ?? '', op ?? '', ...about].filter((part) => part !== '').join('  '));
 }
 
+function filterOf({ label, state, project, agentVersion: version, text }: ListOptions): VmFilter {
+  const given = Object.entries({ label, state, project, version, text }).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given);
+}
+
+/** Throws a usage error for a word that is neither `name=value` nor `name-`. */
+function readLabels(words: readonly string[]): Record<string, string | null> {
+  return Object.fromEntries(
+    words.map((word) => {
+      const [, name = '', value] = /^([^=]+?)(?:=(.*)|-)$/.exec(word) ?? [];
+      const isLabel = labelName.safeParse(name).success && labelValue.safeParse(value ?? '').success;
+      if (!isLabel) throw new UsageError('a label is name=value, or name- to take it away');
+      return [name, value ?? null];
+    }),
+  );
+}
+
+function labelsText({ labels }: Pick<VmView, 'labels'>): string {
+  return (
+    Object.entries(labels)
+      .map(([name, value]) => `${name}=${value}`)
+      .join(' ') || 'none'
+  );
+}
+
 const HEAD = ['NAME', 'STATUS', 'SYSTEM', 'AGENT', 'LAST SEEN', 'FLAGS', 'ID'];
 
 function row({ name, online, quarantine, busy, facts, agent_version, last_seen, flags, id }: VmView): string[] {
@@ -111,12 +159,7 @@ function showMachine(machine: VmView): void {
       ['agent', `${machine.agent} ${machine.agent_version ?? ''}`],
       ['enrolled', machine.enrolled_at],
       ['last seen', machine.last_seen ?? 'never'],
-      [
-        'labels',
-        Object.entries(machine.labels)
-          .map(([name, value]) => `${name}=${value}`)
-          .join(' ') || 'none',
-      ],
+      ['labels', labelsText(machine)],
     ]),
   );
   if (machine.quarantine) {

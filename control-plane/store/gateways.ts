@@ -53,6 +53,9 @@ const living = (db: Db) =>
     .innerJoin('gateways', 'gateways.id', 'connections.gateway')
     .where('gateways.seen_at', '>', leaseBegin);
 
+/** The ids of all machines that are connected, as a part of a query. */
+export const connected = (db: Db) => living(db).select('connections.vm');
+
 /** Through which living gateway that machine is connected. */
 export async function holderOf(db: Db, vm: string): Promise<Holder | null> {
   const columns = ['connections.gateway', 'connections.session'] as const;

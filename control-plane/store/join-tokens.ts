@@ -10,8 +10,19 @@ export async function insertJoinToken(trx: Write, token: JoinToken): Promise<voi
   await trx.insertInto('join_tokens').values(token).execute();
 }
 
-export function listJoinTokens(db: Db): Promise<JoinToken[]> {
-  return db.selectFrom('join_tokens').selectAll().orderBy('created_at', 'desc').limit(500).execute();
+/** Newest first; after the one that was made at that time and has that id. */
+export async function listJoinTokens(
+  db: Db,
+  { after, limit }: Readonly<{ after?: readonly [number, string] | undefined; limit: number }>,
+): Promise<JoinToken[]> {
+  let query = db.selectFrom('join_tokens').selectAll().orderBy('created_at', 'desc').orderBy('id', 'desc').limit(limit);
+  if (after !== undefined) {
+    const [at, id] = after;
+    query = query.where((eb) =>
+      eb.or([eb('created_at', '<', at), eb.and([eb('created_at', '=', at), eb('id', '<', id)])]),
+    );
+  }
+  return query.execute();
 }
 
 export function stateOf({ uses, uses_max, revoked_at, expires_at }: JoinToken, now: number): JoinTokenState {

@@ -102,6 +102,34 @@ CREATE TRIGGER events_ring AFTER INSERT ON events FOR EACH ROW EXECUTE FUNCTION 
 CREATE TRIGGER questions_ring AFTER INSERT OR UPDATE ON questions FOR EACH ROW EXECUTE FUNCTION latchkey_ring();
 `,
   },
+  {
+    version: 7,
+    // No machine of an earlier version has a label.
+    sql: `
+CREATE TABLE vm_labels (
+  vm TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE, name TEXT NOT NULL, value TEXT NOT NULL,
+  PRIMARY KEY (vm, name)) STRICT;
+CREATE INDEX vm_labels_by_value ON vm_labels (name, value, vm);
+CREATE INDEX vms_by_project ON vms (project, id);
+CREATE INDEX vms_by_version ON vms (agent_version, id);
+CREATE INDEX vms_by_last_seen ON vms (last_seen, id);
+ALTER TABLE operations ADD COLUMN project TEXT NOT NULL DEFAULT 'default';
+ALTER TABLE operations ADD COLUMN operator TEXT NOT NULL DEFAULT '';
+ALTER TABLE operations ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX operations_by_project ON operations (project, seq);
+CREATE INDEX operations_by_state ON operations (state, seq);
+CREATE INDEX operations_by_operator ON operations (operator, seq);
+CREATE INDEX join_tokens_by_time ON join_tokens (created_at, id);
+`,
+    sqlite: `
+UPDATE operations SET project = record_json ->> '$.project', operator = record_json ->> '$.operator',
+  created_at = record_json ->> '$.createdAt';
+`,
+    postgres: `
+UPDATE operations SET project = record_json::jsonb ->> 'project', operator = record_json::jsonb ->> 'operator',
+  created_at = (record_json::jsonb ->> 'createdAt')::BIGINT;
+`,
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;

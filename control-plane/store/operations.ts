@@ -11,6 +11,9 @@ import { handOver } from './handover.ts';
 import type { Db, Write } from './store.ts';
 
 const columnsOf = (operation: Operation) => ({
+  project: operation.project,
+  operator: operation.operator,
+  created_at: operation.createdAt,
   state: operation.state,
   approved: operation.approvedAt === null ? 0 : 1,
   ended: isEnd(operation.state) ? 1 : 0,
@@ -20,7 +23,7 @@ const columnsOf = (operation: Operation) => ({
 });
 
 /** Records that were written before states were timed say when they changed last. */
-function read(row: { record_json: string }): Operation {
+export function readOperation(row: { record_json: string }): Operation {
   const record = JSON.parse(row.record_json) as Operation;
   return { ...record, entered: record.entered ?? enteredAt(record.updatedAt), times: record.times ?? [] };
 }
@@ -42,7 +45,7 @@ export async function insertOperation(trx: Write, operation: Operation): Promise
 
 export async function findOperation(db: Db, op: string): Promise<Operation | null> {
   const row = await db.selectFrom('operations').select('record_json').where('op', '=', op).executeTakeFirst();
-  return row ? read(row) : null;
+  return row ? readOperation(row) : null;
 }
 
 /** Applies one step and stores what came of it. */
@@ -70,7 +73,7 @@ export async function openOperations(db: Db, vm: string): Promise<Operation[]> {
     .where('ended', '=', 0)
     .orderBy('seq')
     .execute();
-  return rows.map(read);
+  return rows.map(readOperation);
 }
 
 /** Everything that time may do something to: open operations, and ended ones whose secrets wait. */
@@ -81,25 +84,7 @@ export async function operationsUnderWatch(db: Db): Promise<Operation[]> {
     .where((eb) => eb.or([eb('ended', '=', 0), eb('sealed', '=', 1)]))
     .orderBy('seq')
     .execute();
-  return rows.map(read);
-}
-
-export type OperationFilter = Readonly<{
-  vm?: string | undefined;
-  state?: string | undefined;
-  before?: string | undefined;
-  limit: number;
-}>;
-
-/** Newest first. */
-export async function listOperations(db: Db, { vm, state, before, limit }: OperationFilter): Promise<Operation[]> {
-  let query = db.selectFrom('operations').select('record_json').orderBy('seq', 'desc').limit(limit);
-  if (vm !== undefined) query = query.where('vm', '=', vm);
-  if (state !== undefined) query = query.where('state', '=', state);
-  if (before !== undefined) {
-    query = query.where('seq', '<', (eb) => eb.selectFrom('operations').select('seq').where('op', '=', before));
-  }
-  return (await query.execute()).map(read);
+  return rows.map(readOperation);
 }
 
 export type StoredReceipt = Readonly<{

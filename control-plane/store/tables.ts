@@ -34,6 +34,10 @@ export type OperationTable = {
   seq: Generated<number>;
   op: string;
   vm: string;
+  project: string;
+  /** Who asked. */
+  operator: string;
+  created_at: number;
   state: string;
   approved: number;
   ended: number;
@@ -83,6 +87,8 @@ export type JoinTokenTable = {
 
 export type Tables = {
   vms: VmTable;
+  /** What `labels_json` says, to choose machines by. */
+  vm_labels: { vm: string; name: string; value: string };
   operations: OperationTable;
   receipts: ReceiptTable;
   events: EventTable;

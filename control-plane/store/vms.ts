@@ -34,6 +34,7 @@ export type Vm = Readonly<{
 
 export async function insertVm(trx: Write, vm: Vm): Promise<void> {
   await trx.insertInto('vms').values(rowOf(vm)).execute();
+  await indexLabels(trx, vm.id, vm.labels);
   const { id, agent, project, ik, ek } = vm;
   await handOver(trx, { t: 'machine', agent, vm: id, project, ik, ek });
   await appendEvent(trx, { at: vm.enrolledAt, vm: vm.id, op: null, type: 'vm.enrolled', data: { name: vm.name } });
@@ -56,16 +57,6 @@ export async function findVm(db: Db, idOrName: string): Promise<Vm | null> {
   const byId = await db.selectFrom('vms').selectAll().where('id', '=', idOrName).executeTakeFirst();
   const row = byId ?? (await db.selectFrom('vms').selectAll().where('name', '=', idOrName).executeTakeFirst());
   return row ? vmOf(row) : null;
-}
-
-export async function listVms(
-  db: Db,
-  { name, after, limit }: Readonly<{ name?: string | undefined; after?: string | undefined; limit: number }>,
-): Promise<Vm[]> {
-  let query = db.selectFrom('vms').selectAll().orderBy('id').limit(limit);
-  if (name !== undefined) query = query.where('name', '=', name);
-  if (after !== undefined) query = query.where('id', '>', after);
-  return (await query.execute()).map(vmOf);
 }
 
 /** The open, approved operation of each of these machines. */
@@ -128,6 +119,26 @@ export async function releaseVm(trx: Write, id: string, operator: string, at: nu
   await appendEvent(trx, { at, vm: id, op: null, type: 'vm.released', data: { operator } });
 }
 
+/** All of its labels, from now on. */
+export async function setLabels(trx: Write, id: string, labels: Vm['labels'], by: Labelled): Promise<void> {
+  await trx
+    .updateTable('vms')
+    .set({ labels_json: JSON.stringify(labels) })
+    .where('id', '=', id)
+    .execute();
+  await trx.deleteFrom('vm_labels').where('vm', '=', id).execute();
+  await indexLabels(trx, id, labels);
+  const data = { operator: by.operator };
+  await appendEvent(trx, { at: by.at, vm: id, op: null, type: 'vm.labels', data });
+}
+type Labelled = Readonly<{ operator: string; at: number }>;
+
+/** What machines are chosen by; what is shown is the machine's own. */
+async function indexLabels(trx: Write, vm: string, labels: Vm['labels']): Promise<void> {
+  const rows = Object.entries(labels).map(([name, value]) => ({ vm, name, value }));
+  if (rows.length > 0) await trx.insertInto('vm_labels').values(rows).execute();
+}
+
 /** Remembers the journal head of a hello; whether it is an older one than the last. */
 export async function rememberJournalHead(trx: Write, vm: Vm, jhead: string, at: number): Promise<boolean> {
   if (jhead === vm.jhead) return false;
@@ -156,7 +167,7 @@ async function forgetOldHeads(trx: Write, vm: string): Promise<void> {
   await trx.deleteFrom('journal_heads').where('vm', '=', vm).where('jhead', 'not in', kept).execute();
 }
 
-function vmOf(row: VmTable): Vm {
+export function vmOf(row: VmTable): Vm {
   return {
     id: row.id,
     agent: row.agent,

@@ -9,10 +9,8 @@ import {
   intentView,
   mailedView,
   type OperationRequest,
-  operationList,
   operationView,
   type SubmitRequest,
-  vmList,
   vmView,
 } from '../../api/schemas.ts';
 import {
@@ -25,6 +23,7 @@ import {
   trustView,
   whoamiView,
 } from '../../api/schemas-installation.ts';
+import { operationList, type VmChange, vmList } from '../../api/schemas-lists.ts';
 import { preflightView } from '../../api/schemas-preflight.ts';
 import { readEvents } from './events.ts';
 import { type Connection, exchange, stream } from './http.ts';
@@ -40,7 +39,9 @@ const event = z.object({
 });
 export type HistoryEvent = z.infer<typeof event>;
 
-export type OperationFilter = Readonly<{ vm?: string; state?: string; limit?: number }>;
+export type OperationFilter = Readonly<{ vm?: string; state?: string; label?: string; limit?: number }>;
+/** As `vm list` takes it. */
+export type VmFilter = Readonly<{ label?: string; state?: string; project?: string; version?: string; text?: string }>;
 export type Api = ReturnType<typeof connectApi>;
 
 /** Most pages of a list that are read before this program stops asking. */
@@ -52,10 +53,14 @@ export function connectApi(connection: Connection) {
   const post = async <S extends z.ZodObject>(schema: S, path: string, body: unknown) =>
     read(schema, await exchange(connection, { method: 'POST', path, body }));
 
+  const patch = async <S extends z.ZodObject>(schema: S, path: string, body: unknown) =>
+    read(schema, await exchange(connection, { method: 'PATCH', path, body }));
+
   return {
     url: connection.url,
     whoami: () => get(whoamiView, '/v1/whoami'),
-    vms: () => vmPages((path) => get(vmList, path)),
+    vms: (filter: VmFilter = {}) => vmPages(filter, (path) => get(vmList, path)),
+    changeVm: (vm: string, body: VmChange) => patch(vmView, `/v1/vms/${encodeURIComponent(vm)}`, body),
     vm: (vm: string) => get(vmView, `/v1/vms/${encodeURIComponent(vm)}`),
     askPreflight: (vm: string) => post(preflightView, `/v1/vms/${encodeURIComponent(vm)}/preflight`, {}),
     operations: (filter: OperationFilter) => get(operationList, `/v1/operations${query(filter)}`),
@@ -91,13 +96,13 @@ export function connectApi(connection: Connection) {
 
 const operationPath = (op: string): string => `/v1/operations/${encodeURIComponent(op)}`;
 
-async function vmPages(page: (path: string) => Promise<z.infer<typeof vmList>>) {
+async function vmPages(filter: VmFilter, page: (path: string) => Promise<z.infer<typeof vmList>>) {
   const items: z.infer<typeof vmView>[] = [];
-  let after: string | null | undefined;
-  for (let pages = 0; pages < PAGES_MAX && after !== null; pages += 1) {
-    const answer = await page(`/v1/vms${query({ limit: 200, ...(after ? { after } : {}) })}`);
+  let cursor: string | null | undefined;
+  for (let pages = 0; pages < PAGES_MAX && cursor !== null; pages += 1) {
+    const answer = await page(`/v1/vms${query({ ...filter, limit: 200, ...(cursor ? { cursor } : {}) })}`);
     items.push(...answer.items);
-    after = answer.next;
+    cursor = answer.next;
   }
   return items;
 }

@@ -97,7 +97,10 @@ test('it is sent in every place of every request', async () => {
       if (!isStream(path)) {
         const query = parameters.filter((parameter) => parameter.in === 'query').map((parameter) => parameter.name);
         for (const word of [...query, 'password']) await send(method, `${real}?${word}=${sent}`);
-        await send(method, real, undefined, { 'x-request-id': CANARY, 'x-password': CANARY });
+        const named = parameters.filter((parameter) => parameter.in === 'header').map((parameter) => parameter.name);
+        for (const word of [...named, 'x-request-id', 'x-password']) {
+          await send(method, real, undefined, { [word]: CANARY });
+        }
       }
       const schema = requestBody?.content['application/json']?.schema;
       if (!schema) continue;

@@ -3,6 +3,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { newOperation } from '../../../control-plane/core/operation.ts';
 import { appendEvent, eventsAfter, lastEventId, newestOfType } from '../../../control-plane/store/events.ts';
+import { beat, connect } from '../../../control-plane/store/gateways.ts';
 import {
   findJoinToken,
   insertJoinToken,
@@ -19,7 +20,6 @@ import {
   findOperation,
   insertOperation,
   insertReceipt,
-  listOperations,
   openOperations,
   operationsUnderWatch,
   receiptSha256,
@@ -27,18 +27,20 @@ import {
 } from '../../../control-plane/store/operations.ts';
 import { anyOperator, insertOperator, operatorExists, operatorOfKey } from '../../../control-plane/store/operators.ts';
 import { findPreflight, putPreflight } from '../../../control-plane/store/preflights.ts';
+import { listOperations, listVms, type VmFilter } from '../../../control-plane/store/selection.ts';
 import { Store } from '../../../control-plane/store/store.ts';
 import {
   busyVms,
   findVm,
   flagVm,
   JOURNAL_HEADS_KEPT,
-  listVms,
   nameIsUsed,
   quarantineVm,
   releaseVm,
   rememberJournalHead,
+  setLabels,
   updateVm,
+  type Vm,
   vmByKey,
 } from '../../../control-plane/store/vms.ts';
 import { approvedOf, draftOf, OP, receiptOf, shaOf, T0 } from '../core/samples.ts';
@@ -103,6 +105,47 @@ describe.each(engines)('$name', ({ start }) => {
     expect(await listVms(store.db, { name: 'web-3', limit: 9 })).toHaveLength(1);
   });
 
+  test('machines are chosen by project, version, time, text, state and labels, and by all of them at once', async () => {
+    const at = (n: number, change: Partial<Vm>) => withVm(store, { ...nthVm(n), ...change });
+    await at(1, { labels: { env: 'prod', tier: 'web' }, agentVersion: '0.1.0', lastSeen: T0 });
+    await at(2, { labels: { env: 'prod' }, agentVersion: '0.2.0', lastSeen: T0 + 5, project: 'other' });
+    await at(3, { labels: { env: 'test' }, name: 'DB_100%', quarantine: { code: 'X', since: T0 } });
+    const chosen = async (filter: VmFilter) =>
+      (await listVms(store.db, { ...filter, limit: 9 })).map(({ id }) => id.at(-1)).join('');
+    expect(await chosen({ labels: [['env', 'prod']] })).toBe('12');
+    expect(await chosen({ labels: [['env', null], ['tier', 'web']] })).toBe('1'); // biome-ignore format: one line
+    expect(await chosen({ project: 'other' })).toBe('2');
+    expect(await chosen({ version: '0.1.0' })).toBe('1');
+    expect([await chosen({ seenBefore: T0 + 5 }), await chosen({ seenAfter: T0 + 5 })]).toEqual(['13', '2']);
+    expect([await chosen({ text: 'db_1' }), await chosen({ text: 'WEB' })]).toEqual(['3', '12']);
+    expect([await chosen({ text: '%' }), await chosen({ text: 'b_1' }), await chosen({ text: '_' })]).toEqual([
+      '3',
+      '3',
+      '123',
+    ]);
+    expect([await chosen({ text: '0\\' }), await chosen({ text: 'agt_2' })]).toEqual(['', '2']);
+    expect([await chosen({ state: 'held' }), await chosen({ state: 'offline' })]).toEqual(['3', '123']);
+    await store.write(async (trx) => {
+      await beat(trx, 'here');
+      await connect(trx, { vm: 'vm_2', gateway: 'here', session: 's' }, T0, null);
+      await insertOperation(trx, approvedOf({ vm: 'vm_1', agent: 'agt_1' }));
+    });
+    expect([await chosen({ state: 'online' }), await chosen({ state: 'offline' })]).toEqual(['2', '13']);
+    expect(await chosen({ state: 'busy' })).toBe('1');
+    expect(await chosen({ state: 'online', labels: [['env', 'prod']], project: 'other' })).toBe('2');
+    expect(await chosen({ state: 'busy', labels: [['env', 'test']] })).toBe('');
+  });
+
+  test('labels are replaced as a whole, and a machine is found by the new ones alone', async () => {
+    const { id } = await withVm(store, vmOf({ labels: { env: 'prod' } }));
+    await store.write((trx) => setLabels(trx, id, { env: 'test', tier: 'db' }, { operator: 'ada', at: T0 }));
+    expect((await findVm(store.db, id))?.labels).toEqual({ env: 'test', tier: 'db' });
+    const chosen = (value: string) => listVms(store.db, { labels: [['env', value]], limit: 9 });
+    expect([await chosen('prod'), await chosen('test')]).toMatchObject([[], [{ id }]]);
+    const told = (await eventsAfter(store.db, { vm: id }, 0)).at(-1);
+    expect(told).toMatchObject({ type: 'vm.labels', data: { operator: 'ada' } });
+  });
+
   test('flags, quarantine and journal heads of a machine, until it is released', async () => {
     const vm = await withVm(store);
     await store.write(async (trx) => {
@@ -153,11 +196,27 @@ describe.each(engines)('$name', ({ start }) => {
     await withVm(store);
     for (const n of [1, 2, 3]) await store.write((trx) => insertOperation(trx, draftOf({ op: `op_${n}` })));
     const listed = async (filter: object) =>
-      (await listOperations(store.db, { limit: 2, ...filter })).map(({ op }) => op);
+      (await listOperations(store.db, { limit: 2, ...filter })).map(({ operation: { op } }) => op);
     expect(await listed({})).toEqual(['op_3', 'op_2']);
-    expect(await listed({ before: 'op_2' })).toEqual(['op_1']);
+    const [, second] = await listOperations(store.db, { limit: 2 });
+    expect(await listed({ after: second?.seq })).toEqual(['op_1']);
     expect(await listed({ vm: 'vm_9' })).toEqual([]);
     expect(await listed({ state: 'QUEUED', vm: draftOf().vm })).toEqual(['op_3', 'op_2']);
+    const { id } = await withVm(store, { ...nthVm(7), labels: { env: 'prod' }, name: 'mail' });
+    const other = { op: 'op_4', vm: id, agent: 'agt_7', project: 'other', operator: 'eve' };
+    await store.write((trx) => insertOperation(trx, { ...draftOf(other), createdAt: T0 + 9 }));
+    for (const filter of [
+      { project: 'other' },
+      { operator: 'eve' },
+      { labels: [['env', 'prod']] },
+      { createdAfter: T0 + 9 },
+      { text: 'MAI' },
+      { text: 'p_4' },
+    ]) {
+      expect(await listed(filter), JSON.stringify(filter)).toEqual(['op_4']);
+    }
+    expect(await listed({ createdBefore: T0 + 9 })).toEqual(['op_3', 'op_2']);
+    expect(await listed({ operator: 'eve', project: 'default' })).toEqual([]);
   });
 
   test('receipts are read in their order, and none replaces another', async () => {
@@ -198,7 +257,10 @@ describe.each(engines)('$name', ({ start }) => {
     const used = await findJoinToken(store.db, token.id);
     expect(used).toEqual({ ...token, uses: 1, used_at: T0, vm: 'vm_1' });
     await store.write((trx) => markRevoked(trx, token.id, T0));
-    const [revoked] = await listJoinTokens(store.db);
+    await store.write((trx) => insertJoinToken(trx, { ...token, id: 'tok_2', sha256: 'T' }));
+    const page = await listJoinTokens(store.db, { after: [T0, 'tok_2'], limit: 9 });
+    expect(page.map(({ id }) => id)).toEqual(['tok_1']);
+    const [, revoked] = await listJoinTokens(store.db, { limit: 9 });
     expect(revoked && stateOf(revoked, T0)).toBe('revoked');
   });
 

@@ -4,15 +4,17 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { sql } from 'kysely';
+import { Kysely, sql } from 'kysely';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { newOperation } from '../../../control-plane/core/operation.ts';
 import { inRequest, requestScope } from '../../../control-plane/request-scope.ts';
 import type { Place } from '../../../control-plane/store/engine.ts';
 import { appendEvent, eventsAfter, lastEventId } from '../../../control-plane/store/events.ts';
-import { SCHEMA_VERSION } from '../../../control-plane/store/migrations.ts';
+import { migrations, SCHEMA_VERSION } from '../../../control-plane/store/migrations.ts';
 import { change, findOperation, insertOperation } from '../../../control-plane/store/operations.ts';
+import { openEngine } from '../../../control-plane/store/schema.ts';
+import { listOperations } from '../../../control-plane/store/selection.ts';
 import { Store } from '../../../control-plane/store/store.ts';
 import { draftOf, T0 } from '../core/samples.ts';
 import { type Databases, engines } from './engines.ts';
@@ -129,6 +131,31 @@ describe.each(engines)('$name', ({ start }) => {
       if (!read) throw new Error('not there');
       await store.write((trx) => change(trx, read, { t: 'end', state: 'CANCELLED', code: 'CANCELLED' }, T0 + 5));
       expect((await findOperation(store.db, operation.op))?.times).toMatchObject([{ state: 'QUEUED', ms: 5 }]);
+    });
+
+    test('of an earlier version: operations are found by what they were, from then on', async (context) => {
+      const older = await databases.place(context);
+      const engine = await openEngine(older);
+      for (const step of migrations.filter(({ version }) => version < 7)) await engine.apply(step);
+      const { op, vm, ...operation } = newOperation(draftOf({ project: 'other', operator: 'eve' }), T0);
+      const db = new Kysely<never>({ dialect: engine.dialect }) as unknown as Kysely<Record<string, never>>;
+      const record_json = JSON.stringify({ op, vm, ...operation });
+      await sql`INSERT INTO vms (id, agent, name, project, ik_json, ik_kid, ek_json, machine_sha256, enrolled_at, ctr, flags_json, labels_json)
+        VALUES (${vm}, 'a', 'web', 'other', '{}', 'k', '{}', 'm', 1, 0, '[]', '{}')`.execute(db);
+      await sql`INSERT INTO operations (op, vm, state, approved, ended, updated_at, sealed, record_json)
+        VALUES (${op}, ${vm}, 'QUEUED', 0, 0, 1, 0, ${record_json})`.execute(db);
+      await db.destroy();
+      await engine.close();
+      const reopened = await Store.open(older);
+      const found = await listOperations(reopened.db, {
+        project: 'other',
+        operator: 'eve',
+        createdAfter: T0,
+        limit: 9,
+      });
+      expect(found.map(({ operation: { op } }) => op)).toEqual([op]);
+      expect(await listOperations(reopened.db, { createdAfter: T0 + 1, limit: 9 })).toEqual([]);
+      await reopened.close();
     });
 
     test('opened again is not made again', async () => {
