@@ -8,13 +8,16 @@ const WINDOW_S = 600;
 
 /**
  * Within any ten minutes: for one subject, and for all of them together, because names are the control plane's word. A
- * proposal is an operator's, a signature a machine's, a cancel an operation's, a refusal an operator's.
+ * proposal is an operator's, a signature a machine's, a cancel an operation's, a refusal an operator's, a notice one of its
+ * kind's. Once in a window a subject's refusals say that the rest of them is left out.
  */
 export const limits = {
   proposal: { each: 500, all: 2_000 },
   signature: { each: 32, all: 1_000 },
   cancel: { each: 32, all: 1_000 },
   refusal: { each: 20, all: 200 },
+  left_out: { each: 1, all: 20 },
+  notice: { each: 5_000, all: 10_000 },
 } as const;
 export type Use = keyof typeof limits;
 
@@ -36,14 +39,22 @@ export function demandLeft(ledger: SignerLedger, use: Use, subject: string, nowS
   }
 }
 
-/** Writes a refusal down, as long as there are not so many that they would be all that is written. */
+/** Writes a refusal down, as long as there are not so many that they would be all that is written; then that some are not. */
 export function auditRefusal(ledger: SignerLedger, subject: string, entry: AuditEntry): void {
+  const { at } = entry;
+  if (written(ledger, 'refusal', subject, entry)) return;
+  written(ledger, 'left_out', subject, { at, kind: 'refusals.left_out', data: { subject, until: at + WINDOW_S } });
+}
+
+function written(ledger: SignerLedger, use: Use, subject: string, entry: AuditEntry): boolean {
   try {
     ledger.transaction(() => {
-      spend(ledger, 'refusal', subject, entry.at);
+      spend(ledger, use, subject, entry.at);
       ledger.audit(entry);
     });
+    return true;
   } catch (error) {
     if (codeOf(error) !== 'RATE_LIMITED') throw error;
+    return false;
   }
 }

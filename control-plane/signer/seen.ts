@@ -8,7 +8,7 @@ import { RECEIPT_GENESIS, type Receipt, receipt as receiptSchema } from '../../p
 import { parseSchema } from '../../protocol/schema.ts';
 import { onlyKey, payloadOf, verifyToken } from '../../protocol/token.ts';
 import { RECEIPTS_MAX } from '../core/receive.ts';
-import { auditRefusal } from './limits.ts';
+import { auditRefusal, spend } from './limits.ts';
 import {
   ekOf,
   findEk,
@@ -36,7 +36,7 @@ export async function takeSeen(
     } catch (error) {
       const code = codeOf(error);
       // Nothing is wrong with an item of which no row can be sealed or stored now: it is told again.
-      if (code === undefined || codes[code].kind !== 'refusal') throw error;
+      if (code === undefined || code === 'RATE_LIMITED' || codes[code].kind !== 'refusal') throw error;
       // It comes again and again otherwise, and holds up what follows it.
       log.warn({ code, what: item.t, details: (error as Failure).details }, 'alarm: told what does not hold');
       const data = { what: item.t, code, ...(item.t === 'machine' ? { agent: item.agent } : {}) };
@@ -55,7 +55,12 @@ async function take(parts: SignerParts, item: Seen): Promise<void> {
     case 'notice': {
       const { kind, op, operator, data } = item;
       const named = { op: op ?? undefined, operator: operator ?? undefined };
-      parts.ledger.transaction(() => parts.ledger.audit({ at: parts.nowS(), kind, ...named, data }));
+      const { ledger, nowS } = parts;
+      ledger.transaction(() => {
+        // The control plane's bare word: no flood of it may bury what was proven.
+        spend(ledger, 'notice', kind, nowS());
+        ledger.audit({ at: nowS(), kind, ...named, data });
+      });
     }
   }
 }

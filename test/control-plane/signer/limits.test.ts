@@ -87,3 +87,33 @@ test('methods that are not allowed fill no audit: what was refused too often is 
   for (let n = 0; n < 5; n += 1) await limited(desk.prove(built, totp()));
   expect(desk.audit('factor.not_allowed')).toHaveLength(limits.refusal.each);
 });
+
+test('refusals that are too many for the audit are left out, and one row says so', async () => {
+  const ask = () =>
+    desk.ask('intent.prove', {
+      op: newId('op', kernel),
+      intent_hash: 'A'.repeat(43),
+      operator: 'ada',
+      proof: { method: 'totp', code: '000000' },
+    });
+  for (let n = 0; n < limits.refusal.each + 5; n += 1) expect(await refusal(ask())).toBe('AUTHZ_INVALID');
+  expect(desk.audit('request.refused')).toHaveLength(limits.refusal.each);
+  const until = Math.floor(desk.nowMs / 1000) + 600;
+  expect(desk.audit('refusals.left_out')).toMatchObject([{ subject: 'ada', until }]);
+  desk.nowMs += 600_000;
+  await refusal(ask());
+  expect(desk.audit('request.refused')).toHaveLength(limits.refusal.each + 1);
+});
+
+test('the control plane’s own word fills no audit: beyond so much of it the signer takes nothing until later', async () => {
+  const tell = () =>
+    desk.ask('audit.take', {
+      items: [{ t: 'notice', kind: 'operation.alarm', op: null, operator: null, data: {} }],
+    });
+  used('notice', 'operation.alarm', limits.notice.each - 1);
+  expect(await refusal(tell())).toBeNull();
+  await limited(tell());
+  expect(desk.audit('operation.alarm')).toHaveLength(1);
+  desk.nowMs += 600_000;
+  expect(await refusal(tell())).toBeNull();
+});
