@@ -181,6 +181,11 @@ export class SignerLedger {
     this.run(sql, operator, method, at, op);
   }
 
+  /** Of every intent that nobody has proven yet. */
+  demandSecond(): void {
+    this.run('UPDATE intents SET two_people = 1 WHERE proven_at IS NULL');
+  }
+
   setProven(op: string, method: FactorMethod, at: number, proof: string | null): void {
     this.run('UPDATE intents SET method = ?, proven_at = ?, proof = ? WHERE op = ?', method, at, proof, op);
   }

@@ -174,6 +174,8 @@ export function setPolicy(
       second_person: second_person ?? before.second_person,
     };
     putPolicy(ledger, after);
+    // Whatever is not proven yet falls under it: intents that were built in advance would get around a second person.
+    if (after.second_person) ledger.demandSecond();
     ledger.audit({ at: nowS(), kind: 'policy.set', data: after });
     return after;
   });

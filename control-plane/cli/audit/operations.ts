@@ -16,8 +16,15 @@ import { demand } from './broken.ts';
 import { type Factors, provenData } from './factors.ts';
 
 const text = z.string();
+const policy = z.object({ second_person: z.boolean() });
 const built = z.object({ hash: bytes32, agent: agentId, intent: text, two_people: z.optional(counter) });
-const release = z.object({ op: text, agent: agentId, operator: text, act: z.literal('release') });
+const release = z.object({
+  op: text,
+  agent: agentId,
+  operator: text,
+  act: z.literal('release'),
+  not_after: counter,
+});
 const signed = z.object({ token: text, cmd_sha256: bytes32 });
 const enrolled = z.object({ agent: agentId, ek: ed25519Jwk });
 const said = z.object({
@@ -31,7 +38,14 @@ const said = z.object({
 });
 
 type Proof = Readonly<{ method: FactorMethod; at: number }>;
-type Told = { hash: string; operator: string | null; twoPeople: boolean; proven: Proof | null; seconded: boolean };
+type Told = {
+  hash: string;
+  notAfter: number;
+  operator: string | null;
+  twoPeople: boolean;
+  proven: Proof | null;
+  seconded: boolean;
+};
 /** What one machine was commanded, and what it said of that. */
 type Work = { commands: Set<string>; nonces: Set<string>; n: number; sha256: string; ended: boolean };
 export type Gap = Readonly<{ row: number; op: string; agent: string; after: number; n: number }>;
@@ -64,7 +78,7 @@ export class Operations {
     const intent = readIntent(bytes);
     demand(intent.act === 'reset' && intent.op === op && intent.operator === operator, 'intent');
     demand(intent.agent === agent || (intent.targets?.includes(agent) ?? false), 'intent');
-    this.#begin(op, { hash, operator, twoPeople: two_people === 1 });
+    this.#begin(op, { hash, notAfter: intent.not_after, operator, twoPeople: two_people === 1 });
   }
 
   async releaseBuilt({ op, operator }: AuditRow, data: unknown): Promise<void> {
@@ -72,13 +86,19 @@ export class Operations {
     demand((await sha256Text(fromBase64url(bytes))) === hash, 'intent');
     const intent = parseSchema(release, parseCanonical(fromBase64url(bytes)));
     demand(intent.op === op && intent.operator === operator && intent.agent === agent, 'intent');
-    this.#begin(op, { hash, operator, twoPeople: two_people === 1 });
+    this.#begin(op, { hash, notAfter: intent.not_after, operator, twoPeople: two_people === 1 });
   }
 
-  #begin(op: string | null, { hash, operator, twoPeople }: Pick<Told, 'hash' | 'operator' | 'twoPeople'>): void {
+  #begin(op: string | null, said: Pick<Told, 'hash' | 'notAfter' | 'operator' | 'twoPeople'>): void {
     demand(op !== null && !this.#intents.get(op)?.proven, 'intent');
-    this.#intents.set(op, { hash, operator, twoPeople, proven: null, seconded: false });
+    this.#intents.set(op, { ...said, proven: null, seconded: false });
     this.counts.intents += 1;
+  }
+
+  /** What is not proven yet falls under a policy that asks for a second person, whenever it was built. */
+  policySet(_: AuditRow, data: unknown): void {
+    if (!parseSchema(policy, data).second_person) return;
+    for (const told of this.#intents.values()) if (!told.proven) told.twoPeople = true;
   }
 
   /** By whoever asked, or by a second person. `earlier`: there are rows that bring no keys. */
@@ -106,6 +126,7 @@ export class Operations {
       const { operator, method, at } = command.authz;
       demand(hash === told.hash, 'intent');
       demand(told.proven !== null && (!told.twoPeople || told.seconded), 'not_proven');
+      demand(command.iat <= told.notAfter, 'expired');
       demand(operator === told.operator && method === told.proven.method && at === told.proven.at, 'authz');
     }
     demandAddressed(command, 'reset');

@@ -81,6 +81,8 @@ async function checkKind(row: AuditRow, data: unknown, chain: Chain, { factors, 
       return factors.recovered(row);
     case 'intent.built':
       return operations.built(row, data);
+    case 'policy.set':
+      return operations.policySet(row, data);
     case 'release.built':
       return operations.releaseBuilt(row, data);
     case 'intent.proven':

@@ -7,6 +7,7 @@ import { readKey } from '../../../control-plane/config/key-file.ts';
 import { pathsIn } from '../../../control-plane/config/paths.ts';
 import { AUDIT_GENESIS, type AuditRow, auditText } from '../../../protocol/audit.ts';
 import { Failure } from '../../../protocol/failure.ts';
+import { readIntent } from '../../../protocol/intent.ts';
 import { fromBase64url, type SigningKey, sha256Text, signingKeyFromSeed } from '../../../protocol/keys.ts';
 import type { Receipt } from '../../../protocol/receipt.ts';
 import { payloadOf, signToken } from '../../../protocol/token.ts';
@@ -114,6 +115,21 @@ describe('a command', () => {
       at: late,
     });
     expect(await complaint(made)).toEqual([n, 'KEY_EXPIRED']);
+  });
+
+  test('signed after its intent had ended is named', async () => {
+    const row = nth('command.signed');
+    const { intent } = payloadOf(String(dataOf(row)['token'])) as { intent: string };
+    const iat = readIntent(intent).not_after + 1;
+    const made = (await resigned({ iat, exp: iat + 1 })).map((one) => (one.n === row.n ? { ...one, at: iat } : one));
+    expect(await complaint(made)).toEqual([row.n, 'expired']);
+  });
+
+  test('that a second person did not prove, though policy began to ask for one before the proof, is named', async () => {
+    const { n } = nth('intent.proven');
+    const policy = { ...nth('policy.set'), data: JSON.stringify({ methods: ['key'], second_person: true }) };
+    expect(await complaint(rows.toSpliced(n - 1, 0, policy))).toEqual([nth('command.signed').n + 1, 'not_proven']);
+    expect(await complaint(rows.toSpliced(n, 0, policy))).toBeNull();
   });
 
   test('over another intent than the one that was proven is named', async () => {

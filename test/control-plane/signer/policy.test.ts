@@ -130,6 +130,16 @@ describe('a second person', () => {
     await desk.prove(built, await adas(built.intent_hash));
     expect(await refusal(desk.mint(built))).toBe('AUTHZ_INVALID');
   });
+
+  test('is asked of what was built before the policy, and not of what was proven before it', async () => {
+    await desk.admin('policy.set', { second_person: false });
+    const [early, proven] = [await desk.build(), await desk.build()];
+    await desk.prove(proven, await adas(proven.intent_hash));
+    await desk.admin('policy.set', { second_person: true });
+    expect((await desk.prove(early, await adas(early.intent_hash))).complete).toBe(false);
+    expect(await refusal(desk.mint(early))).toBe('AUTHZ_INVALID');
+    expect(await refusal(desk.mint(proven))).toBeNull();
+  });
 });
 
 describe('machines that check proofs themselves', () => {
