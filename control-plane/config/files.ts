@@ -4,8 +4,10 @@
 import {
   chmodSync,
   closeSync,
+  constants,
   fchmodSync,
   fchownSync,
+  fstatSync,
   fsyncSync,
   linkSync,
   mkdirSync,
@@ -84,16 +86,31 @@ export function writeNewPrivateFile(path: string, text: string, mode = 0o600): b
   });
 }
 
-/** The file's text, or `null` where there is none. */
+/** Far more than any of these files holds. */
+const TEXT_BYTES_MAX = 1_048_576;
+
+/**
+ * The file's text, or `null` where there is none. Root reads in folders of others, too: what is no regular file is not
+ * waited for, and what is too large is not read. Throws `CONFIG_INVALID` and `PATH_UNWRITABLE`.
+ */
 export function readIfThere(path: string): string | null {
-  return atTheEdge(path, () => {
+  const fd = atTheEdge(path, () => {
     try {
-      return readFileSync(path, 'utf8');
+      return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
       throw error;
     }
   });
+  if (fd === null) return null;
+  try {
+    const found = fstatSync(fd);
+    if (!found.isFile()) throw new Failure('CONFIG_INVALID', { file: path, reason: 'no_regular_file' });
+    if (found.size > TEXT_BYTES_MAX) throw new Failure('CONFIG_INVALID', { file: path, reason: 'too_large' });
+    return atTheEdge(path, () => readFileSync(fd, 'utf8'));
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** `file` is what a reader of the error is told; throws `CONFIG_INVALID`. */
@@ -105,7 +122,8 @@ export function parseJson(text: string, file: string): JsonValue {
   }
 }
 
-function syncFolder(path: string): void {
+/** What was renamed into it, or out of it, is that way from now on. */
+export function syncFolder(path: string): void {
   const fd = openSync(path, 'r');
   try {
     fsyncSync(fd);

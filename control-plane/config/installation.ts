@@ -2,13 +2,14 @@
 // and says that all of it is there; a first start that was cut off is carried on by the next one with the keys it made.
 
 import { existsSync, readdirSync, renameSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { z } from 'zod';
 import { Failure } from '../../protocol/failure.ts';
 import { type SigningKey, thumbprint, toBase64url } from '../../protocol/keys.ts';
 import { type RootPayload, signRoot } from '../../protocol/root.ts';
 import { type Ed25519Jwk, installationId, newId, projectName } from '../../protocol/schema.ts';
 import { WIRE_VERSION_MIN } from '../../protocol/version.ts';
-import { makePrivateFolder, parseJson, readIfThere, writePrivateFile } from './files.ts';
+import { makePrivateFolder, parseJson, readIfThere, syncFolder, writePrivateFile } from './files.ts';
 import { createKey } from './key-file.ts';
 import type { Paths } from './paths.ts';
 import type { RandomBytes } from './random-kernel.ts';
@@ -51,10 +52,12 @@ export function claimFolder(paths: Paths, mode = 0o700): void {
 /** What an earlier version kept elsewhere, before anything else is opened. */
 export function moveIn({ databaseBefore, database }: Paths): void {
   if (existsSync(database)) return;
+  if (!existsSync(databaseBefore)) return;
   // What was not merged yet goes first: a database without it would be an older one.
-  for (const part of ['-wal', '-shm', '']) {
+  for (const part of ['-journal', '-wal', '-shm', '']) {
     if (existsSync(databaseBefore + part)) renameSync(databaseBefore + part, database + part);
   }
+  for (const folder of [dirname(database), dirname(databaseBefore)]) syncFolder(folder);
 }
 
 /** Opens the installation or makes it; throws `CONFIG_INVALID`, `CLOCK_WRONG` or `PATH_UNWRITABLE`. */

@@ -9,7 +9,7 @@ import { Failure } from '../../protocol/failure.ts';
 import type { SignerPlace } from '../signer/place.ts';
 import type { PostgresPlace } from '../store/engine.ts';
 import { RETENTION_DEFAULT, type Retention } from '../store/retention.ts';
-import { isLoopback } from './checks.ts';
+import { isLoopback, othersMayReplace } from './checks.ts';
 import { type DatabaseFlags, readDatabaseOptions } from './database.ts';
 import { readIfThere } from './files.ts';
 import { type MailFlags, type MailOptions, readMailOptions } from './mail.ts';
@@ -192,8 +192,7 @@ function readProgram(path: string | undefined): string | null {
   const found = statSync(path, { throwIfNoEntry: false });
   if (!found?.isFile()) throw refuse('file_missing');
   if ((found.mode & 0o111) === 0) throw refuse('not_executable');
-  const own = process.geteuid?.();
-  if ((found.mode & 0o022) !== 0 || (found.uid !== 0 && found.uid !== own)) throw refuse('others_may_write_it');
+  if (othersMayReplace(path)) throw refuse('others_may_write_it');
   return path;
 }
 
