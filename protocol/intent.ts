@@ -20,10 +20,12 @@ import {
   x25519Jwk,
 } from './schema.ts';
 
+const generatedSource = z.strictObject({ mode: z.literal('generated'), recipient_jwk: x25519Jwk });
+
 /** Where the secret comes from: typed by the operator and sealed to the executor, or generated there and sealed to a recipient. */
 export const secretSource = z.discriminatedUnion('mode', [
   z.strictObject({ mode: z.literal('typed'), sealed_sha256: bytes32 }),
-  z.strictObject({ mode: z.literal('generated'), recipient_jwk: x25519Jwk }),
+  generatedSource,
 ]);
 export type SecretSource = z.infer<typeof secretSource>;
 
@@ -39,22 +41,24 @@ const ending = {
   not_after: seconds,
 };
 
-const accountPart = z.strictObject({
+const accountMembers = {
   /** `null`: the default administrator. */
   name: z.nullable(accountName),
   /** The uid that `ready` named; `null` where the agent was offline. Another uid at the time of acting is refused. */
   uid: z.nullable(counter),
   secret: secretSource,
   unlock: z.boolean(),
-});
+};
+const accountPart = z.strictObject(accountMembers);
 
-const vncPart = z.strictObject({
+const vncMembers = {
   /** `null`: the configured server, or the only one. */
   server: z.nullable(vncServerId),
   secret: secretSource,
   /** Consent to restart the VNC server by itself; the machine's reboot needs none. */
   restart: z.boolean(),
-});
+};
+const vncPart = z.strictObject(vncMembers);
 
 const rebootPart = z.strictObject({
   kind: z.literal('normal'),
@@ -72,11 +76,32 @@ export const resetIntent = z.strictObject({
   account: z.optional(accountPart),
   vnc: z.optional(vncPart),
   reboot: rebootPart,
+  /** Not before this: with `not_after`, the window in which the machine may be sent its command. */
+  not_before: z.optional(seconds),
+});
+
+/**
+ * The first passwords of a machine to come, both together. It was proven before there was a machine, so it names the join
+ * token: only what enrolled with exactly that one may be told it. Nothing is typed, for there is no executor to seal to.
+ */
+export const initialiseIntent = z.strictObject({
+  ...opening,
+  agent: agentId,
+  join_sha256: bytes32,
+  ...ending,
+  act: z.literal('initialise'),
+  account: z.strictObject({ ...accountMembers, uid: z.null(), secret: generatedSource }),
+  /** `same`: the account's password. */
+  vnc: z.optional(z.strictObject({ ...vncMembers, secret: z.union([generatedSource, z.literal('same')]) })),
+  reboot: rebootPart,
 });
 export const cancelIntent = z.strictObject({ ...opening, agent: agentId, ...ending, act: z.literal('cancel') });
-export const intent = z.discriminatedUnion('act', [resetIntent, cancelIntent]);
+export const intent = z.discriminatedUnion('act', [resetIntent, initialiseIntent, cancelIntent]);
 
 export type ResetIntent = z.infer<typeof resetIntent>;
+export type InitialiseIntent = z.infer<typeof initialiseIntent>;
+/** An intent by which passwords are set. */
+export type WorkIntent = ResetIntent | InitialiseIntent;
 export type CancelIntent = z.infer<typeof cancelIntent>;
 export type Intent = z.infer<typeof intent>;
 
@@ -110,7 +135,8 @@ export function targetOf(value: Intent, index: number | undefined): string | nul
 function demandWork(value: Intent): void {
   const wrong = (field: string, reason: string) => new Failure('SCHEMA_INVALID', { field, reason });
   if (value.act !== 'reset') return;
-  const { agent, targets, account, vnc } = value;
+  const { agent, targets, account, vnc, not_before, not_after } = value;
+  if (not_before !== undefined && not_before >= not_after) throw wrong('not_before', 'no_window');
   if (!account && !vnc) throw wrong('account', 'nothing_to_reset');
   if ((agent === undefined) === (targets === undefined)) throw wrong('agent', 'one_of_agent_and_targets');
   if (!targets) return;

@@ -5,7 +5,7 @@ import type { JsonValue } from '../../protocol/canonical.ts';
 import { parseCanonical } from '../../protocol/canonical.ts';
 import { type Command, command as commandSchema } from '../../protocol/command.ts';
 import { Failure } from '../../protocol/failure.ts';
-import { type CancelIntent, type Intent, type ResetIntent, readIntent, targetOf } from '../../protocol/intent.ts';
+import { type CancelIntent, type Intent, readIntent, targetOf, type WorkIntent } from '../../protocol/intent.ts';
 import { fromBase64url } from '../../protocol/keys.ts';
 import { INTENT_TTL_S_MAX } from '../../protocol/limits.ts';
 import { refuseReroot } from '../../protocol/reroot.ts';
@@ -17,6 +17,8 @@ import type { VerifiedToken } from '../../protocol/token.ts';
 export type Addressee = Readonly<{
   agent: string;
   project: string;
+  /** The join token that this machine enrolled with; absent where that was before it was kept. */
+  joinSha256?: string | undefined;
   root: RootPayload;
   op: string;
   cn: string;
@@ -30,16 +32,20 @@ export type CarriedIntent = Readonly<{ bytes: string; sha256: string }>;
 /** `bytes` are the intent's, base64url: what was proven. */
 export type Order<I extends Intent> = Readonly<{ command: Command; intent: I; bytes: string }>;
 
-/** A reset that this executor may carry out as far as the command's own words go. */
-export function authoriseReset(
-  token: VerifiedToken,
-  addressee: Addressee,
-  carried?: CarriedIntent,
-): Order<ResetIntent> {
+/** Passwords that this executor may set, as far as the command's own words go. */
+export function authoriseWork(token: VerifiedToken, addressee: Addressee, carried?: CarriedIntent): Order<WorkIntent> {
   const { command, intent, bytes } = authorise(token, addressee, carried);
-  if (intent.act !== 'reset') throw new Failure('SCHEMA_INVALID', { field: 'intent.act' });
+  if (intent.act === 'cancel') throw new Failure('SCHEMA_INVALID', { field: 'intent.act' });
   if (command.authz.method === 'session') throw new Failure('AUTHZ_INVALID', { reason: 'no_factor' });
+  demandMeant(intent, addressee, command.iat);
   return { command, intent, bytes };
+}
+
+/** A reset not before its time, and first passwords for the one machine that they were proven for. */
+function demandMeant(intent: WorkIntent, { joinSha256 }: Addressee, iat: number): void {
+  if (intent.act === 'reset') {
+    if ((intent.not_before ?? 0) > iat) throw new Failure('NOT_YET_VALID', { reason: 'intent' });
+  } else if (intent.join_sha256 !== joinSha256) throw new Failure('AUTHZ_INVALID', { reason: 'join_token' });
 }
 
 /** A cancel of the operation that this machine is carrying out. */

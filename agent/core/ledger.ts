@@ -35,7 +35,8 @@ export type Work = Readonly<{
   /** `server` is `null` where none was found although one was asked for. */
   vnc: Readonly<{
     server: VncRecord | null;
-    secret: 'typed' | 'generated';
+    /** `same`: the account's. */
+    secret: 'typed' | 'generated' | 'same';
     /** The operator agreed to a restart of the server; absent in records of before that could be said. */
     restart?: boolean;
   }> | null;

@@ -4,7 +4,7 @@ import { chmod, chown, mkdir, readFile, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
 import { codeOf, Failure } from '../../protocol/failure.ts';
-import { toBase64url } from '../../protocol/keys.ts';
+import { sha256Text, toBase64url } from '../../protocol/keys.ts';
 import type { RootPayload } from '../../protocol/root.ts';
 import { controlPlaneUrls, readConfig, readTrust } from '../config.ts';
 import { replaceFile } from '../durable-file.ts';
@@ -128,7 +128,8 @@ async function enrolAnew(fresh: Fresh): Promise<string> {
   const answer = retry ? await askUntilAnswered(ask, makeLog()) : await ask();
   // The executor's identity is the one that counts: it is written first, and a start without the link's finishes here.
   const { agent, project } = answer;
-  const identity = { v: 1, agent, project, marker, machine: fingerprintOf(macKey, machine) } as const;
+  const join = await sha256Text(joinToken.text);
+  const identity = { v: 1, agent, project, marker, machine: fingerprintOf(macKey, machine), join } as const;
   await writeIdentity(paths.executor, identity);
   await finishEnrolment(identity, machine, owner);
   if (joinToken.source === 'credential') say(KEPT);

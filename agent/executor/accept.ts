@@ -2,21 +2,28 @@
 // changed here, and the last act of an acceptance is its durable entry in the journal.
 
 import { Failure } from '../../protocol/failure.ts';
-import type { ResetIntent, SecretSource } from '../../protocol/intent.ts';
+import type { SecretSource, WorkIntent } from '../../protocol/intent.ts';
 import { fromBase64url, sha256Text } from '../../protocol/keys.ts';
-import { VNCAUTH_BYTES } from '../../protocol/limits.ts';
+import { PASSWORD_GENERATED_LENGTH, VNCAUTH_BYTES } from '../../protocol/limits.ts';
 import { assertPassword, passwordFault, vncAuthFault } from '../../protocol/password.ts';
 import { roleKeys } from '../../protocol/root.ts';
 import type { X25519Jwk } from '../../protocol/schema.ts';
 import { openSecret, type Slot } from '../../protocol/seal.ts';
 import type { Secret } from '../../protocol/secret.ts';
 import { type VerifiedToken, verifyToken } from '../../protocol/token.ts';
-import { authoriseReset, type CarriedIntent, type Order } from '../core/authorise.ts';
+import { authoriseWork, type CarriedIntent, type Order } from '../core/authorise.ts';
 import type { Work } from '../core/ledger.ts';
 import type { Account } from '../ports/accounts.ts';
 import type { VncServer } from '../ports/vnc.ts';
 import type { Holding } from './bench.ts';
-import { chooseAccount, chooseVnc, demandIdle, demandNormalEnvironment, refusalOf } from './conditions.ts';
+import {
+  awaitFirstBoot,
+  chooseAccount,
+  chooseVnc,
+  demandIdle,
+  demandNormalEnvironment,
+  refusalOf,
+} from './conditions.ts';
 import { effectiveOf } from './effects-vnc.ts';
 import { demandOperatorProof } from './operator-proof.ts';
 import type { ExecutorParts } from './parts.ts';
@@ -49,11 +56,12 @@ export async function accept(
   const { op, cn } = prepared;
   const root = await parts.roots.newest();
   const addressee = { ...parts.identity, root, op, cn, expired: prepared.expired() };
-  const order = authoriseReset(token, addressee, await hashed(carried));
+  const order = authoriseWork(token, addressee, await hashed(carried));
   if (recorder.ledger.has(op)) throw new Failure('OP_CONFLICT');
   demandIdle(recorder.ledger);
   await demandOperatorProof(root, order);
   const boot = await demandNormalEnvironment(parts);
+  if (order.intent.act === 'initialise') await awaitFirstBoot(parts, order.intent);
   const account = order.intent.account ? await chooseAccount(parts, order.intent.account) : null;
   const server = await lookForVnc(parts, order.intent);
   await parts.power.available();
@@ -78,7 +86,7 @@ export async function accept(
 
 type VncChoice = Readonly<{ found: VncServer | null; any: boolean }>;
 
-async function lookForVnc(parts: ExecutorParts, { account, vnc: asked }: ResetIntent): Promise<VncChoice> {
+async function lookForVnc(parts: ExecutorParts, { account, vnc: asked }: WorkIntent): Promise<VncChoice> {
   const servers = await parts.vnc.list();
   const found = asked ? chooseVnc(parts, servers, { server: asked.server, alone: !account }) : null;
   return { found, any: servers.length > 0 };
@@ -99,17 +107,18 @@ async function demandChangeableVnc({ vnc }: ExecutorParts, { secrets }: Holding,
 async function unseal(
   parts: ExecutorParts,
   prepared: Prepared,
-  { command, intent }: Order<ResetIntent>,
+  { command, intent }: Order<WorkIntent>,
 ): Promise<Holding> {
   const secrets = new Map<Slot, Secret>();
   const recipients = new Map<Slot, X25519Jwk>();
   const { op, seal } = prepared;
   const { agent } = parts.identity;
   for (const slot of ['account', 'vnc'] as const) {
-    const source: SecretSource | undefined = intent[slot]?.secret;
+    const source: SecretSource | 'same' | undefined = intent[slot]?.secret;
     const sealed = command.sealed?.[slot];
-    if (source?.mode === 'generated') recipients.set(slot, source.recipient_jwk);
-    if (source?.mode !== 'typed') {
+    const given = source === 'same' ? intent.account?.secret : source;
+    if (given?.mode === 'generated') recipients.set(slot, given.recipient_jwk);
+    if (source === 'same' || source?.mode !== 'typed') {
       if (sealed !== undefined) throw new Failure('AUTHZ_INVALID', { reason: `sealed_${slot}` });
       continue;
     }
@@ -143,14 +152,16 @@ function sameStart(a: Secret, b: Secret): boolean {
 }
 
 function describe(
-  { command, intent }: Order<ResetIntent>,
+  { command, intent }: Order<WorkIntent>,
   cmdSha256: string,
   boot: string,
   account: Account | null,
   { found, any }: VncChoice,
   { secrets }: Holding,
 ): Work {
-  const truncated = found?.effective === VNCAUTH_BYTES && (secrets.get('vnc')?.length ?? 0) > VNCAUTH_BYTES;
+  const vncSecret = intent.vnc && modeOf(intent.vnc.secret);
+  const vncLength = vncSecret === 'same' ? PASSWORD_GENERATED_LENGTH : (secrets.get('vnc')?.length ?? 0);
+  const truncated = found?.effective === VNCAUTH_BYTES && vncLength > VNCAUTH_BYTES;
   return {
     cmdSha256,
     cn: command.cn,
@@ -160,12 +171,17 @@ function describe(
       account && intent.account
         ? { name: account.name, uid: account.uid, unlock: intent.account.unlock, secret: intent.account.secret.mode }
         : null,
-    vnc: intent.vnc ? { server: found, secret: intent.vnc.secret.mode, restart: intent.vnc.restart } : null,
+    vnc: intent.vnc && vncSecret ? { server: found, secret: vncSecret, restart: intent.vnc.restart } : null,
     vncAbsent: !any && !intent.vnc,
     warnings: [
       ...(account?.state === 'no_password' ? ['ACCOUNT_HAD_NO_PASSWORD'] : []),
       ...(any ? [] : ['VNC_ABSENT']),
       ...(truncated ? ['VNC_TRUNCATED'] : []),
+      ...(vncSecret === 'same' && found?.kind === 'vncauth' ? ['VNC_SHARES_ACCOUNT_PASSWORD'] : []),
     ],
   };
+}
+
+function modeOf(source: SecretSource | 'same'): SecretSource['mode'] | 'same' {
+  return source === 'same' ? source : source.mode;
 }

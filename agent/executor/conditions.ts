@@ -72,6 +72,30 @@ export function chooseVnc(
   return found;
 }
 
+/** How long a machine's first boot is waited for, and how often it is looked at. */
+const FIRST_BOOT_MS_MAX = 60_000;
+const FIRST_BOOT_LOOK_MS = 1_000;
+
+/**
+ * At a machine's first boot the agent may be there before the account and the VNC server that the image makes then. What does
+ * not come in time is refused or reported by the checks that follow.
+ */
+export async function awaitFirstBoot(
+  parts: Pick<ExecutorParts, 'accounts' | 'vnc' | 'clock' | 'policy'>,
+  { account, vnc }: Readonly<{ account: AskedAccount; vnc?: Readonly<{ server: string | null }> | undefined }>,
+): Promise<void> {
+  const untilMs = parts.clock.monotonicMs() + FIRST_BOOT_MS_MAX;
+  const isThere = async () => {
+    const chosen = await tryTo(() => chooseAccount(parts, account));
+    if ('code' in chosen) return chosen.code !== 'ACCOUNT_NOT_FOUND';
+    if (!vnc) return true;
+    const { server } = vnc;
+    const found = await tryTo(async () => chooseVnc(parts, await parts.vnc.list(), { server, alone: false }));
+    return 'code' in found || found.value !== null;
+  };
+  while (!(await isThere()) && parts.clock.monotonicMs() < untilMs) await parts.clock.sleep(FIRST_BOOT_LOOK_MS);
+}
+
 /** What a call gave, or the code with which it failed. A defect stays one and stops the process. */
 export async function tryTo<T>(act: () => Promise<T> | T): Promise<Tried<T>> {
   try {

@@ -7,7 +7,7 @@ import { PASSWORD_GENERATED_LENGTH, VNCAUTH_BYTES } from '../../protocol/limits.
 import { generatePassword } from '../../protocol/password.ts';
 import type { Receipt, Verified } from '../../protocol/receipt.ts';
 import { sealSecret } from '../../protocol/seal.ts';
-import type { Secret } from '../../protocol/secret.ts';
+import { Secret } from '../../protocol/secret.ts';
 import { environmentFault } from '../core/environment.ts';
 import { changedEntries, filesChanged } from '../core/evidence.ts';
 import type { AccountsEvidence, FileEvidence, StoredReceipt } from '../core/ledger.ts';
@@ -31,7 +31,11 @@ export async function generate({ parts, recorder, op, holding }: Bench): Promise
     const length = slot === 'vnc' && work?.vnc?.server?.kind === 'vncauth' ? VNCAUTH_BYTES : PASSWORD_GENERATED_LENGTH;
     const accountName = slot === 'account' ? work?.account?.name : undefined;
     const context = { common: parts.policy.commonPasswords, ...(accountName ? { accountName } : {}) };
-    const secret = generatePassword(length, randomBytes, context);
+    const forAccount = holding?.secrets.get('account');
+    const isSame = slot === 'vnc' && work?.vnc?.secret === 'same';
+    // A copy: each is overwritten by itself.
+    const secret =
+      isSame && forAccount ? Secret.ofBytes(forAccount.revealBytes()) : generatePassword(length, randomBytes, context);
     holding?.secrets.set(slot, secret);
     const seal = { op, agent: parts.identity.agent, dir: 'to-operator', slot } as const;
     sealed[slot] = await sealSecret(secret, seal, recipient, randomBytes);

@@ -19,6 +19,8 @@ const identityFile = z.strictObject({
   marker: bytes32,
   /** The machine that it was made in: `fingerprintOf`. */
   machine: z.optional(bytes32),
+  /** SHA-256 of the join token that it was made with. */
+  join: z.optional(bytes32),
 });
 const keysFile = z.strictObject({ v: z.literal(1), ek: bytes32, mac: bytes32 });
 

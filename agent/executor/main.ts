@@ -73,7 +73,7 @@ export async function assemble(
   demandMadeHere(identity, macKey, await host.machine());
   return {
     ...(await machineHere({ config, macKey, marker: identity.marker })),
-    identity: { agent: identity.agent, project: identity.project, ek },
+    identity: { agent: identity.agent, project: identity.project, joinSha256: identity.join, ek },
     roots: new RootShelf(paths.executorRoots, root),
     clock: clockMonotonic(),
     random,

@@ -5,7 +5,7 @@ import { createPublicKey, verify } from 'node:crypto';
 import { readAssertion } from '../../protocol/assertion.ts';
 import type { KeyProof, PasskeyProof } from '../../protocol/command.ts';
 import { Failure } from '../../protocol/failure.ts';
-import type { ResetIntent } from '../../protocol/intent.ts';
+import type { WorkIntent } from '../../protocol/intent.ts';
 import { fromBase64url, passkeyThumbprint, sha256, thumbprint, toBase64url } from '../../protocol/keys.ts';
 import { type OperatorKeys, operatorKeysOf, type RootPayload } from '../../protocol/root.ts';
 import type { Order } from '../core/authorise.ts';
@@ -13,7 +13,7 @@ import type { Order } from '../core/authorise.ts';
 /** Throws `AUTHZ_INVALID` with a word of reason. Proofs that no machine can check (a code) are none here. */
 export async function demandOperatorProof(
   root: RootPayload,
-  { command: { authz }, intent: { operator }, bytes }: Order<ResetIntent>,
+  { command: { authz }, intent: { operator }, bytes }: Order<WorkIntent>,
 ): Promise<void> {
   if (!root.policy.require_operator_proof) return;
   const { method, proof } = authz;

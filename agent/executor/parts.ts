@@ -14,7 +14,13 @@ import type { Random } from '../ports/random.ts';
 import type { Vnc } from '../ports/vnc.ts';
 
 /** Who this machine is to the control plane, and the executor's own key. */
-export type Identity = Readonly<{ agent: string; project: string; ek: SigningKey }>;
+export type Identity = Readonly<{
+  agent: string;
+  project: string;
+  /** The join token that it enrolled with. */
+  joinSha256?: string | undefined;
+  ek: SigningKey;
+}>;
 
 /** The newest root, read anew each time: one may come while an executor waits. `add` proves and keeps the next one. */
 export type Roots = Readonly<{ newest(): Promise<RootPayload>; add(document: SignedRoot): Promise<RootPayload> }>;

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { GENESIS, readChain } from '../../agent/adapters/journal-chain.ts';
-import { authoriseReset } from '../../agent/core/authorise.ts';
+import { authoriseWork } from '../../agent/core/authorise.ts';
 import { intentBytes, readIntent } from '../../protocol/intent.ts';
 import { toBase64url } from '../../protocol/keys.ts';
 import { advanceRoot, openRoot, roleKeys, signRoot } from '../../protocol/root.ts';
@@ -86,7 +86,7 @@ async function commandTarget(): Promise<Target> {
     corpus: [Buffer.from(real)],
     async run(input) {
       const token = await verifyToken(utf8(input), 'lk-command+jws', roleKeys(root, 'command', null));
-      authoriseReset(token, addressee);
+      authoriseWork(token, addressee);
       if (utf8(input) !== real) throw new Taken('another command');
     },
   };

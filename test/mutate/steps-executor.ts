@@ -134,15 +134,21 @@ export const executorSteps: readonly Mutation[] = [
     "if (intent.not_after < command.iat) throw new Failure('EXPIRED', { reason: 'intent' });",
   ),
   drop(
-    'act: a reset',
+    'act: work',
     AUTHORISE,
-    "if (intent.act !== 'reset') throw new Failure('SCHEMA_INVALID', { field: 'intent.act' });",
+    "if (intent.act === 'cancel') throw new Failure('SCHEMA_INVALID', { field: 'intent.act' });",
   ),
   drop(
     'a factor, not a session',
     AUTHORISE,
     "if (command.authz.method === 'session') throw new Failure('AUTHZ_INVALID', { reason: 'no_factor' });",
   ),
+  drop(
+    'reset: not before its time',
+    AUTHORISE,
+    "if ((intent.not_before ?? 0) > iat) throw new Failure('NOT_YET_VALID', { reason: 'intent' });",
+  ),
+  change('initialise: for the machine of that join token', AUTHORISE, 'intent.join_sha256 !== joinSha256', 'false'),
   drop(
     'cancel: that and nothing else',
     AUTHORISE,

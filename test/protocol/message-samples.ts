@@ -3,7 +3,7 @@
 
 import type * as z from 'zod/mini';
 import { command, keyProof, passkeyProof } from '../../protocol/command.ts';
-import { cancelIntent, intent, resetIntent } from '../../protocol/intent.ts';
+import { cancelIntent, initialiseIntent, intent, resetIntent } from '../../protocol/intent.ts';
 import { preflight } from '../../protocol/preflight.ts';
 import { receipt } from '../../protocol/receipt.ts';
 import { rootPayload, signedRoot, signRoot } from '../../protocol/root.ts';
@@ -19,6 +19,7 @@ import {
   OP,
   sampleBulk,
   sampleCommand,
+  sampleInitialise,
   sampleIntent,
   samplePreflight,
   sampleReceipt,
@@ -151,7 +152,8 @@ export const messages: readonly (readonly [string, z.core.$ZodType, unknown])[] 
   ['signed root', signedRoot, root],
   ['trust file', trustFile, { v: 1, url: ['wss://control.example'], ca_pem: '', root }],
   ['intent to reset', intent, sampleIntent()],
-  ['reset', resetIntent, sampleIntent()],
+  ['reset', resetIntent, { ...sampleIntent(), not_before: NOW_S }],
+  ['initialise', initialiseIntent, sampleInitialise()],
   ['reset of many', resetIntent, sampleBulk()],
   ['intent to cancel', intent, { ...common, act: 'cancel' }],
   ['cancel', cancelIntent, { ...common, act: 'cancel' }],

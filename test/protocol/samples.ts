@@ -79,6 +79,26 @@ export function sampleIntent(): Extract<Intent, { act: 'reset' }> {
   };
 }
 
+/** First passwords, the same for both. */
+export function sampleInitialise(): Extract<Intent, { act: 'initialise' }> {
+  const { v, op, project, method, operator, nonce, not_after, reboot } = sampleIntent();
+  return {
+    v,
+    op,
+    project,
+    agent: AGENT,
+    join_sha256: bytes32Text(0x52),
+    method,
+    operator,
+    nonce,
+    not_after,
+    act: 'initialise',
+    account: { name: null, uid: null, secret: { mode: 'generated', recipient_jwk: seal.jwk }, unlock: false },
+    vnc: { server: null, secret: 'same', restart: true },
+    reboot,
+  };
+}
+
 /** A reset of many machines at once. */
 export function sampleBulk(targets: string[] = [AGENT]): Extract<Intent, { act: 'reset' }> {
   const { agent: _, vnc: __, ...rest } = sampleIntent();

@@ -46,6 +46,7 @@ test('every file is checked here', () => {
   const names = [
     'command',
     'frames',
+    'initialise',
     'intent',
     'keys',
     'malformed',
@@ -71,8 +72,8 @@ test('root', async () => {
   expect(await openRoot(vector.document)).toEqual(vector.payload);
 });
 
-test('intent', async () => {
-  const vector = read<{ value: Intent; bytes_utf8: string; sha256: string }>('intent');
+test.each(['intent', 'initialise'])('%s', async (name) => {
+  const vector = read<{ value: Intent; bytes_utf8: string; sha256: string }>(name);
   const bytes = encode(vector.bytes_utf8);
   expect(intentBytes(vector.value)).toEqual(bytes);
   expect(await intentHash(bytes)).toBe(vector.sha256);

@@ -3,7 +3,7 @@
 
 import { auditRow, auditSeal } from '../../protocol/audit.ts';
 import { command, keyProof, passkeyProof } from '../../protocol/command.ts';
-import { cancelIntent, resetIntent } from '../../protocol/intent.ts';
+import { cancelIntent, initialiseIntent, resetIntent } from '../../protocol/intent.ts';
 import { preflight } from '../../protocol/preflight.ts';
 import { receipt } from '../../protocol/receipt.ts';
 import { rootPayload, signedRoot } from '../../protocol/root.ts';
@@ -21,6 +21,7 @@ export const sections: readonly (readonly [string, unknown])[] = [
   ['`lk-welcome+jws`', session.welcome],
   ['`lk-ready+jws`', session.ready],
   ['Intent to reset', resetIntent],
+  ['Intent to initialise', initialiseIntent],
   ['Intent to cancel', cancelIntent],
   ['`lk-command+jws`', command],
   ['Key proof', keyProof],

@@ -3,7 +3,7 @@
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Addressee, authoriseReset } from '../../../agent/core/authorise.ts';
+import { type Addressee, authoriseWork } from '../../../agent/core/authorise.ts';
 import type { JsonValue } from '../../../protocol/canonical.ts';
 import { toBase64url } from '../../../protocol/keys.ts';
 import { rerootMembers, rerootMethods } from '../../../protocol/reroot.ts';
@@ -37,7 +37,7 @@ const addressee: Addressee = {
 /** What becomes of a payload whose signature holds. */
 const codeOf = (payload: unknown, to = addressee): Promise<unknown> => {
   const header = { alg: 'Ed25519', kid: keys.command.kid, typ: 'lk-command+jws' } as const;
-  return codeFrom(() => authoriseReset({ header, payload, payloadSha256: '' } as VerifiedToken, to));
+  return codeFrom(() => authoriseWork({ header, payload, payloadSha256: '' } as VerifiedToken, to));
 };
 const withIntent = (intent: unknown) => ({ ...loose(sampleCommand()), intent: encoded(intent) });
 

@@ -2,7 +2,7 @@
 // asked.
 
 import { describe, expect, test } from 'vitest';
-import { type Addressee, authoriseCancel, authoriseReset, type CarriedIntent } from '../../../agent/core/authorise.ts';
+import { type Addressee, authoriseCancel, authoriseWork, type CarriedIntent } from '../../../agent/core/authorise.ts';
 import type { JsonValue } from '../../../protocol/canonical.ts';
 import type { Code } from '../../../protocol/codes.ts';
 import type { Command } from '../../../protocol/command.ts';
@@ -22,6 +22,7 @@ import {
   OP,
   sampleBulk,
   sampleCommand,
+  sampleInitialise,
   sampleIntent,
   sampleRoot,
 } from '../../protocol/samples.ts';
@@ -40,7 +41,7 @@ const withIntent = (intent: unknown): Loose => ({ ...asLoose(sampleCommand()), i
 /** Signs the payload with the command key, as `signer` would, and authorises what was verified. */
 async function authorised(payload: object, to: Addressee = addressee) {
   const token = await signToken('lk-command+jws', payload, keys.command);
-  return authoriseReset(await verifyToken(token, 'lk-command+jws', roleKeys(to.root, 'command', null)), to);
+  return authoriseWork(await verifyToken(token, 'lk-command+jws', roleKeys(to.root, 'command', null)), to);
 }
 const refused = (code: Code, payload: object, to?: Addressee) => expectRefused(code, () => authorised(payload, to));
 
@@ -71,6 +72,36 @@ describe('to whom and from whom', () => {
   test('a payload that is no object', async () => {
     for (const payload of [[], [1], 'text' as unknown as object]) await refused('SCHEMA_INVALID', payload);
   });
+});
+
+describe('first passwords', () => {
+  const intent = sampleInitialise();
+  const joined = { ...addressee, joinSha256: intent.join_sha256 };
+
+  test('are for the machine that enrolled with the token that was proven', async () => {
+    expect((await authorised(sampleCommand(intent), joined)).intent).toEqual(intent);
+    for (const joinSha256 of [bytes32Text(0x53), undefined]) {
+      const error = await authorised(sampleCommand(intent), { ...addressee, joinSha256 }).catch((thrown) => thrown);
+      expect(error).toMatchObject({ code: 'AUTHZ_INVALID', details: { reason: 'join_token' } });
+    }
+  });
+  test('need a factor', () =>
+    refused(
+      'AUTHZ_INVALID',
+      { ...sampleCommand(intent), authz: { operator: 'ada', method: 'session', at: NOW_S } },
+      joined,
+    ));
+  test.each<[string, object]>([
+    ['many machines', { targets: [AGENT] }],
+    [
+      'a typed password',
+      { account: { ...intent.account, secret: { mode: 'typed', sealed_sha256: bytes32Text(0x51) } } },
+    ],
+    ['a uid', { account: { ...intent.account, uid: 0 } }],
+    ['no account', { account: undefined }],
+    ['a VNC password that is something else', { vnc: { ...intent.vnc, secret: 'other' } }],
+    ['no token', { join_sha256: undefined }],
+  ])('%s is no part of it', (_, change) => refused('SCHEMA_INVALID', withIntent({ ...intent, ...change }), joined));
 });
 
 describe('root and key at the time of the command', () => {
@@ -116,6 +147,13 @@ describe('time', () => {
     await refused('SCHEMA_INVALID', ahead(NOW_S + INTENT_TTL_S_MAX + 1));
     await expect(authorised(ahead(NOW_S + INTENT_TTL_S_MAX))).resolves.toBeTruthy();
   });
+  test('a reset before its time', async () => {
+    const from = (not_before: number) => sampleCommand({ ...sampleIntent(), not_before });
+    await refused('NOT_YET_VALID', from(NOW_S + 1));
+    await expect(authorised(from(NOW_S))).resolves.toBeTruthy();
+  });
+  test('a window that never opens', () =>
+    refused('SCHEMA_INVALID', withIntent({ ...sampleIntent(), not_before: sampleIntent().not_after })));
   test('a nonce past its time to live', () =>
     refused('NONCE_UNKNOWN', sampleCommand(), { ...addressee, expired: true }));
   test('another nonce, or the nonce of another operation', async () => {
@@ -266,7 +304,7 @@ describe('an intent for many machines', () => {
   const ordered = async (payload: object, beside: CarriedIntent | null = carried) => {
     const token = await signToken('lk-command+jws', payload, keys.command);
     const verified = await verifyToken(token, 'lk-command+jws', roleKeys(root, 'command', null));
-    return authoriseReset(verified, addressee, beside ?? undefined);
+    return authoriseWork(verified, addressee, beside ?? undefined);
   };
 
   test('is an order where the command names its hash and this machine’s place', async () => {
