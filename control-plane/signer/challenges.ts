@@ -2,7 +2,7 @@
 // for a new passkey: an invitation from the host, used once in the operator's browser.
 
 import { Failure } from '../../protocol/failure.ts';
-import { type ResetIntent, readIntent } from '../../protocol/intent.ts';
+import { readIntent, type WorkIntent } from '../../protocol/intent.ts';
 import { toBase64url } from '../../protocol/keys.ts';
 import { OPERATOR_KEYS_MAX } from '../../protocol/limits.ts';
 import {
@@ -42,9 +42,9 @@ export class AfterTurn<T> {
   }
 }
 
-function describedBy({ bytes }: StoredIntent): ResetIntent {
+function describedBy({ bytes }: StoredIntent): WorkIntent {
   if (actOf(bytes) === 'release') throw new Failure('FACTOR_NOT_ALLOWED', { method: 'email' });
-  return readIntent(bytes) as ResetIntent;
+  return readIntent(bytes) as WorkIntent;
 }
 
 export async function mailCode(
@@ -79,7 +79,11 @@ export async function mailCode(
   });
   const text = letterOf(described, { code, vmName: vm_name, operator, expires_at });
   return new AfterTurn(async () => {
-    await mailer.send({ to: factor.material, subject: `Latchkey: code to reset ${vm_name}`, text });
+    await mailer.send({
+      to: factor.material,
+      subject: `Latchkey: code ${described.act === 'reset' ? 'to reset' : 'for the first passwords of'} ${vm_name}`,
+      text,
+    });
     return { sent_to: masked(factor.material), expires_at };
   });
 }
@@ -88,7 +92,7 @@ type Said = Readonly<{ code: string; vmName: string; operator: string; expires_a
 
 /** What is approved is read from the intent; the machine's name alone is the control plane's word. */
 function letterOf(
-  { agent, account, vnc, operator: by, op }: ResetIntent,
+  { act, agent, account, vnc, operator: by, op }: WorkIntent,
   { code, vmName, operator, expires_at }: Said,
 ) {
   const what = [
@@ -96,7 +100,7 @@ function letterOf(
     ...(vnc ? ['the VNC password'] : []),
   ].join(' and ');
   return [
-    `${operator}: with this code you approve that ${by} resets ${what} on ${vmName}, and that it restarts.`,
+    `${operator}: with this code you approve that ${by} ${act === 'reset' ? 'resets' : 'is given'} ${what} on ${vmName}, and that it restarts.`,
     '',
     `    ${code}`,
     '',

@@ -5,7 +5,7 @@ import { canonicalBytes } from '../../protocol/canonical.ts';
 import type { Command, OperatorProof } from '../../protocol/command.ts';
 import { command as commandSchema } from '../../protocol/command.ts';
 import { Failure } from '../../protocol/failure.ts';
-import { encodeIntent, intentBytes, type ResetIntent, readIntent } from '../../protocol/intent.ts';
+import { encodeIntent, intentBytes, readIntent, type WorkIntent } from '../../protocol/intent.ts';
 import { sha256Text, thumbprint, toBase64url } from '../../protocol/keys.ts';
 import { COMMAND_TTL_S, INTENT_TTL_S } from '../../protocol/limits.ts';
 import type { RootPayload } from '../../protocol/root.ts';
@@ -16,7 +16,7 @@ import type { CommandInForce, CommandKey } from './command-authority.ts';
 import { awaited } from './intents.ts';
 import type { StoredIntent } from './ledger.ts';
 import { demandLeft, spend } from './limits.ts';
-import { ekOf } from './machine-records.ts';
+import { ekOf, joinOf } from './machine-records.ts';
 import type { SignerParts } from './parts.ts';
 import { actOf } from './release.ts';
 import type { Params, Result, SignerMethods } from './requests.ts';
@@ -39,8 +39,10 @@ export async function mintCommand(
   const before = ledger.commandCount(op);
   if (before >= COMMANDS_MAX) throw new Failure('OP_CONFLICT', { reason: 'signed_too_often' });
   if (ledger.nonceUsed(ready.cn)) throw new Failure('NONCE_UNKNOWN', { reason: 'used' });
-  const sealed = await demandSealed(stored, asked.sealed);
+  const intent = workOf(stored);
+  const sealed = await demandSealed(intent, asked.sealed);
   const iat = nowS();
+  demandMeant(parts, intent, stored.agent);
   demandLeft(ledger, 'signature', stored.agent, iat);
   const exp = Math.min(iat + COMMAND_TTL_S, inForce.root.expires);
   const signed = await sign(inForce, stored, { cn: ready.cn, iat, exp, sealed });
@@ -74,14 +76,24 @@ async function readReady(token: string, ek: Ed25519Jwk): Promise<Ready> {
   return parseSchema(readySchema, payload);
 }
 
+function workOf({ bytes }: StoredIntent): WorkIntent {
+  if (!['reset', 'initialise'].includes(String(actOf(bytes)))) throw new Failure('AUTHZ_INVALID', { reason: 'act' });
+  return readIntent(bytes) as WorkIntent;
+}
+
+/** A reset not before its time, and first passwords for the machine that enrolled with the token that was proven. */
+function demandMeant({ ledger, nowS }: SignerParts, intent: WorkIntent, agent: string): void {
+  if (intent.act === 'reset') {
+    if ((intent.not_before ?? 0) > nowS()) throw new Failure('NOT_YET_VALID', { reason: 'intent' });
+  } else if (joinOf(ledger, agent) !== intent.join_sha256) throw new Failure('AUTHZ_INVALID', { reason: 'join_token' });
+}
+
 /** The sealed secrets that go along are exactly those whose hashes were proven. */
-async function demandSealed(stored: StoredIntent, sealed: MintParams['sealed']): Promise<MintParams['sealed']> {
-  if (actOf(stored.bytes) !== 'reset') throw new Failure('AUTHZ_INVALID', { reason: 'act' });
-  const intent = readIntent(stored.bytes) as ResetIntent;
+async function demandSealed(intent: WorkIntent, sealed: MintParams['sealed']): Promise<MintParams['sealed']> {
   for (const slot of ['account', 'vnc'] as const) {
     const source = intent[slot]?.secret;
     const given = sealed?.[slot];
-    const wanted = source?.mode === 'typed' ? source.sealed_sha256 : null;
+    const wanted = source !== undefined && source !== 'same' && source.mode === 'typed' ? source.sealed_sha256 : null;
     if ((given === undefined ? null : await sha256Text(given)) !== wanted) {
       throw new Failure('AUTHZ_INVALID', { reason: `sealed_${slot}` });
     }

@@ -3,7 +3,7 @@
 
 import type { FactorMethod } from '../../protocol/command.ts';
 import { Failure } from '../../protocol/failure.ts';
-import type { ResetIntent } from '../../protocol/intent.ts';
+import type { SecretSource, WorkIntent } from '../../protocol/intent.ts';
 import { encodeIntent, intentBytes, intentHash } from '../../protocol/intent.ts';
 import { sha256Text, toBase64url } from '../../protocol/keys.ts';
 import type { RootPayload } from '../../protocol/root.ts';
@@ -28,20 +28,24 @@ export async function buildIntent(
   const { ledger, randomBytes, nowS, authority } = parts;
   const { op, project, agent, operator } = asked;
   const not_after = nowS() + asked.valid_s;
-  const intent: ResetIntent = {
+  const { join_sha256, not_before } = asked;
+  // What the two acts do not have in common, the intent's own schema refuses.
+  const intent = {
     v: 1,
     op,
     project,
     agent,
+    ...(join_sha256 === undefined ? {} : { join_sha256 }),
     method: 'online',
     operator,
     nonce: toBase64url(randomBytes(32)),
     not_after,
-    act: 'reset',
+    act: join_sha256 === undefined ? 'reset' : 'initialise',
     ...(asked.account ? { account: { ...asked.account, secret: await sourceOf(asked.account.secret) } } : {}),
     ...(asked.vnc ? { vnc: { ...asked.vnc, secret: await sourceOf(asked.vnc.secret) } } : {}),
     reboot: { kind: 'normal', grace_s: asked.grace_s },
-  };
+    ...(not_before === undefined ? {} : { not_before }),
+  } as WorkIntent;
   const bytes = intentBytes(intent);
   const [encoded, hash] = [encodeIntent(bytes), await intentHash(bytes)];
   const { root } = await authority.current();
@@ -63,7 +67,8 @@ export async function buildIntent(
   return { intent: encoded, intent_hash: hash, not_after, methods: methodsFor(ledger, root, operator, 'first') };
 }
 
-async function sourceOf(secret: SecretInput): Promise<NonNullable<ResetIntent['account']>['secret']> {
+async function sourceOf(secret: SecretInput | 'same'): Promise<SecretSource | 'same'> {
+  if (secret === 'same') return secret;
   if (secret.mode === 'generated') return { mode: 'generated', recipient_jwk: secret.recipient_jwk };
   return { mode: 'typed', sealed_sha256: await sha256Text(secret.sealed) };
 }

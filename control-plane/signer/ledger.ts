@@ -58,6 +58,9 @@ CREATE TABLE receipts (
   sha256 TEXT PRIMARY KEY, op TEXT NOT NULL, agent TEXT NOT NULL, n INTEGER NOT NULL, verdict TEXT NOT NULL) STRICT;
 CREATE INDEX receipts_by_op ON receipts (op, agent, n);
 `,
+  `
+ALTER TABLE machines ADD COLUMN join_sha256 TEXT;
+`,
 ] as const;
 const SCHEMA_VERSION = MIGRATIONS.length;
 

@@ -17,8 +17,17 @@ export function findEk(ledger: SignerLedger, agent: string): Ed25519Jwk | null {
   return row ? (JSON.parse(row.ek) as Ed25519Jwk) : null;
 }
 
-export function insertMachine(ledger: SignerLedger, agent: string, ek: Ed25519Jwk, at: number): void {
-  ledger.run('INSERT INTO machines VALUES (?, ?, ?)', agent, JSON.stringify(ek), at);
+/** The hash of the join token that the machine enrolled with; `null` of one that enrolled before that was told. */
+export function joinOf(ledger: SignerLedger, agent: string): string | null {
+  const sql = 'SELECT join_sha256 FROM machines WHERE agent = ?';
+  return ledger.rows<{ join_sha256: string | null }>(sql, agent)[0]?.join_sha256 ?? null;
+}
+
+type MachineRecord = Readonly<{ agent: string; ek: Ed25519Jwk; join: string | null; at: number }>;
+
+export function insertMachine(ledger: SignerLedger, { agent, ek, join, at }: MachineRecord): void {
+  const sql = 'INSERT INTO machines (agent, ek, at, join_sha256) VALUES (?, ?, ?, ?)';
+  ledger.run(sql, agent, JSON.stringify(ek), at, join);
 }
 
 /** `recorded`: a link of its operation's chain. `gap`, `fork`: signed by the machine, and no next link when it came. */

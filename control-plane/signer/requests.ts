@@ -111,6 +111,8 @@ const seen = z.discriminatedUnion('t', [
     project: projectName,
     ik: ed25519Jwk,
     ek: ed25519Jwk,
+    /** Of the join token that it enrolled with. */
+    join_sha256: z.optional(bytes32),
   }),
   z.strictObject({ t: z.literal('receipt'), token: receiptToken }),
   z.strictObject({
@@ -140,7 +142,18 @@ export const signerMethods = {
           secret: secretInput,
         })
         .optional(),
-      vnc: z.strictObject({ server: z.nullable(vncServerId), restart: z.boolean(), secret: secretInput }).optional(),
+      vnc: z
+        .strictObject({
+          server: z.nullable(vncServerId),
+          restart: z.boolean(),
+          /** `same`: the account's, of first passwords alone. */
+          secret: z.union([secretInput, z.literal('same')]),
+        })
+        .optional(),
+      /** First passwords, for the machine that enrols with that token; else a reset. */
+      join_sha256: z.optional(bytes32),
+      /** Of a reset: when its window opens. */
+      not_before: seconds.optional(),
       grace_s: z.number().int().min(0).max(GRACE_S_MAX),
       valid_s: z.number().int().min(60).max(INTENT_TTL_S_MAX),
     }),

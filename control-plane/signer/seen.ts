@@ -66,14 +66,18 @@ async function take(parts: SignerParts, item: Seen): Promise<void> {
 }
 
 /** A machine has one key for as long as it is that machine. */
-function takeMachine({ ledger, nowS }: SignerParts, { agent, vm, project, ik, ek }: Item<'machine'>): void {
+function takeMachine(
+  { ledger, nowS }: SignerParts,
+  { agent, vm, project, ik, ek, join_sha256 }: Item<'machine'>,
+): void {
   ledger.transaction(() => {
     const known = findEk(ledger, agent);
     if (known?.x === ek.x) return;
     if (known) throw new Failure('ALREADY_EXISTS', { agent });
     const at = nowS();
-    insertMachine(ledger, agent, ek, at);
-    ledger.audit({ at, kind: 'machine.enrolled', data: { agent, vm, project, ik, ek } });
+    insertMachine(ledger, { agent, ek, join: join_sha256 ?? null, at });
+    const joined = join_sha256 === undefined ? {} : { join_sha256 };
+    ledger.audit({ at, kind: 'machine.enrolled', data: { agent, vm, project, ik, ek, ...joined } });
   });
 }
 

@@ -12,6 +12,18 @@ const SEEN = 'control-plane/signer/seen.ts';
 const CHALLENGES = 'control-plane/signer/challenges.ts';
 
 export const signerSteps: readonly Mutation[] = [
+  // When, and for which machine.
+  drop(
+    'command: a reset not before its time',
+    COMMANDS,
+    "if ((intent.not_before ?? 0) > nowS()) throw new Failure('NOT_YET_VALID', { reason: 'intent' });",
+  ),
+  change(
+    'command: first passwords for the machine of that join token',
+    COMMANDS,
+    'joinOf(ledger, agent) !== intent.join_sha256',
+    'false',
+  ),
   // Whose turn it is.
   drop(
     'proof: of an operation that is not void',
@@ -171,9 +183,9 @@ export const signerSteps: readonly Mutation[] = [
     "if (ledger.nonceUsed(ready.cn)) throw new Failure('NONCE_UNKNOWN', { reason: 'used' });",
   ),
   drop(
-    'command: a reset',
+    'command: passwords to set',
     COMMANDS,
-    "if (actOf(stored.bytes) !== 'reset') throw new Failure('AUTHZ_INVALID', { reason: 'act' });",
+    "if (!['reset', 'initialise'].includes(String(actOf(bytes)))) throw new Failure('AUTHZ_INVALID', { reason: 'act' });",
   ),
   change(
     'command: the sealed secrets that were proven',

@@ -72,7 +72,7 @@ export const testsOf: Readonly<Record<string, readonly string[]>> = {
   'control-plane/signer/proofs.ts': signer,
   'control-plane/signer/intents.ts': signer,
   'control-plane/signer/allowed.ts': signer,
-  'control-plane/signer/commands.ts': [...inSigner('buying'), ...signer],
+  'control-plane/signer/commands.ts': [...inSigner('buying', 'initialise'), ...signer],
   'control-plane/signer/passkeys.ts': signer,
   'control-plane/signer/challenges.ts': signer,
   'control-plane/signer/limits.ts': inSigner('limits'),

@@ -10,7 +10,7 @@ import { fromBase64url, sha256Text, thumbprint } from '../../../protocol/keys.ts
 import { isEnd } from '../../../protocol/lifecycle.ts';
 import { RECEIPT_GENESIS, type Receipt, receipt as receiptSchema } from '../../../protocol/receipt.ts';
 import { assertRootValid, type RootPayload, roleKeys } from '../../../protocol/root.ts';
-import { agentId, bytes32, counter, type Ed25519Jwk, ed25519Jwk, parseSchema } from '../../../protocol/schema.ts';
+import { agentId, bytes32, counter, ed25519Jwk, parseSchema } from '../../../protocol/schema.ts';
 import { onlyKey, verifyToken } from '../../../protocol/token.ts';
 import { demand } from './broken.ts';
 import { type Factors, provenData } from './factors.ts';
@@ -26,7 +26,8 @@ const release = z.object({
   not_after: counter,
 });
 const signed = z.object({ token: text, cmd_sha256: bytes32 });
-const enrolled = z.object({ agent: agentId, ek: ed25519Jwk });
+const enrolled = z.object({ agent: agentId, ek: ed25519Jwk, join_sha256: z.optional(bytes32) });
+type Machine = Pick<z.infer<typeof enrolled>, 'ek' | 'join_sha256'>;
 const said = z.object({
   agent: agentId,
   n: counter,
@@ -54,7 +55,7 @@ export type Gap = Readonly<{ row: number; op: string; agent: string; after: numb
 const NAMED_MAX = 100;
 
 export class Operations {
-  readonly #machines = new Map<string, Ed25519Jwk>();
+  readonly #machines = new Map<string, Machine>();
   readonly #intents = new Map<string, Told>();
   readonly #works = new Map<string, Work>();
   readonly #factors: Factors;
@@ -66,9 +67,9 @@ export class Operations {
   }
 
   enrolled(_: AuditRow, data: unknown): void {
-    const { agent, ek } = parseSchema(enrolled, data);
+    const { agent, ek, join_sha256 } = parseSchema(enrolled, data);
     demand(!this.#machines.has(agent), 'machine');
-    this.#machines.set(agent, ek);
+    this.#machines.set(agent, { ek, join_sha256 });
     this.counts.machines += 1;
   }
 
@@ -76,8 +77,9 @@ export class Operations {
     const { hash, agent, intent: bytes, two_people = 0 } = parseSchema(built, data);
     demand((await sha256Text(fromBase64url(bytes))) === hash, 'intent');
     const intent = readIntent(bytes);
-    demand(intent.act === 'reset' && intent.op === op && intent.operator === operator, 'intent');
-    demand(intent.agent === agent || (intent.targets?.includes(agent) ?? false), 'intent');
+    demand(intent.act !== 'cancel' && intent.op === op && intent.operator === operator, 'intent');
+    const others = intent.act === 'reset' ? (intent.targets ?? []) : [];
+    demand(intent.agent === agent || others.includes(agent), 'intent');
     this.#begin(op, { hash, notAfter: intent.not_after, operator, twoPeople: two_people === 1 });
   }
 
@@ -129,7 +131,9 @@ export class Operations {
       demand(command.iat <= told.notAfter, 'expired');
       demand(operator === told.operator && method === told.proven.method && at === told.proven.at, 'authz');
     }
-    demandAddressed(command, 'reset');
+    const intent = demandAddressed(command, ['reset', 'initialise']);
+    const isMeant = intent?.act !== 'initialise' || this.#machines.get(command.aud)?.join_sha256 === intent.join_sha256;
+    demand(isMeant, 'join_token');
     const work = this.#workOf(command.op, command.aud);
     demand(!work.nonces.has(command.cn), 'nonce');
     work.commands.add(sha256);
@@ -140,14 +144,14 @@ export class Operations {
   async cancelled(row: AuditRow, data: unknown, root: RootPayload, earlier: boolean): Promise<void> {
     const { command } = await readCommand(row, data, root);
     demand(command.authz.method === 'session', 'authz');
-    demandAddressed(command, 'cancel');
+    demandAddressed(command, ['cancel']);
     const work = this.#works.get(`${command.op} ${command.aud}`);
     demand(work?.nonces.has(command.cn) ?? earlier, 'nonce');
   }
 
   async received({ n: row, op, kind }: AuditRow, data: unknown): Promise<void> {
     const told = parseSchema(said, data);
-    const ek = this.#machines.get(told.agent);
+    const ek = this.#machines.get(told.agent)?.ek;
     demand(ek !== undefined, 'machine');
     const verified = await verifyToken(told.token, 'lk-receipt+jws', onlyKey(await thumbprint(ek), ek));
     const receipt = parseSchema(receiptSchema, verified.payload);
@@ -215,10 +219,11 @@ async function readCommand(
 }
 
 /** An intent that comes beside the command was read with its row. */
-function demandAddressed({ aud, op, intent, index }: Command, act: Intent['act']): void {
-  if (intent === undefined) return;
+function demandAddressed({ aud, op, intent, index }: Command, acts: readonly Intent['act'][]): Intent | null {
+  if (intent === undefined) return null;
   const value = readIntent(intent);
-  demand(value.act === act && value.op === op && targetOf(value, index) === aud, 'command');
+  demand(acts.includes(value.act) && value.op === op && targetOf(value, index) === aud, 'command');
+  return value;
 }
 
 /** A refusal may name other bytes, when the command was altered on its way; its nonce still says which one it was. */
