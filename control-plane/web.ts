@@ -32,7 +32,7 @@ import { Store } from './store/store.ts';
 const BACKLOG = 4_096;
 const REQUESTS_PER_MINUTE_MAX = 6_000;
 /** Whose key the file `api-key` is. */
-const FIRST_OPERATOR = 'admin';
+const FIRST_MEMBER = { operator: 'admin', project: 'default', role: 'admin' } as const;
 
 /** What ends it again, in the order in which it was begun. */
 export type Undo = (() => Promise<void> | void)[];
@@ -106,7 +106,7 @@ async function admitFirstOperator(paths: Paths, store: Store, at: number): Promi
   const key = readIfThere(paths.apiKey)?.trim() ?? '';
   if (!/^lk_[A-Za-z0-9_-]{43}$/.test(key)) throw new Failure('CONFIG_INVALID', { file: 'api-key' });
   const sha256 = await sha256Text(key);
-  await store.write((trx) => insertOperator(trx, FIRST_OPERATOR, sha256, at));
+  await store.write((trx) => insertOperator(trx, FIRST_MEMBER, sha256, at));
 }
 
 async function listen(app: FastifyInstance, { host, port }: ServeOptions): Promise<number> {

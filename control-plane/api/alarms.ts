@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { codeOf } from '../../protocol/failure.ts';
 import type { SignerClient } from '../signer/client.ts';
 import { appendEvent, newestOfType } from '../store/events.ts';
+import { findOperation } from '../store/operations.ts';
 import type { Store } from '../store/store.ts';
 
 const TYPE = 'operator.alarm';
@@ -39,7 +40,9 @@ export async function bringAlarms({ store, signer }: AlarmParts): Promise<void> 
     const known = Number((await newestOfType(trx, TYPE))?.data['n'] ?? 0);
     for (const { n, at, kind, op, operator } of alarms) {
       if (n <= known) continue;
-      await appendEvent(trx, { at: at * 1000, vm: null, op: null, type: TYPE, data: { n, alarm: kind, operator, op } });
+      const project = op === null ? undefined : (await findOperation(trx, op))?.project;
+      const data = { n, alarm: kind, operator, op };
+      await appendEvent(trx, { at: at * 1000, vm: null, op: null, type: TYPE, data, project });
     }
   });
 }

@@ -28,7 +28,7 @@ export type Tag = keyof typeof tags;
 
 /** What any request may be refused with, and any that needs a key. */
 export const everywhere: readonly Code[] = ['REQUEST_INVALID', 'RATE_LIMITED', 'INTERNAL'];
-const behindKey: readonly Code[] = ['UNAUTHENTICATED'];
+const behindKey: readonly Code[] = ['UNAUTHENTICATED', 'FORBIDDEN'];
 
 const throughSigner = ['SIGNER_UNAVAILABLE'] as const satisfies readonly Code[];
 const onOperation = ['NOT_FOUND', 'STATE_CONFLICT', 'REROOT_REFUSED'] as const satisfies readonly Code[];
@@ -53,7 +53,7 @@ const onCeremony = [
 ] as const satisfies readonly Code[];
 
 const machines = {
-  'GET /v1/vms': { id: 'listVms', tag: 'machines', summary: 'The machines.', codes: [] },
+  'GET /v1/vms': { id: 'listVms', tag: 'machines', summary: 'The machines.', codes: ['NOT_FOUND'] },
   'GET /v1/vms/:vm': { id: 'getVm', tag: 'machines', summary: 'One machine, by id or name.', codes: ['NOT_FOUND'] },
   'PATCH /v1/vms/:vm': {
     id: 'changeVm',
@@ -179,13 +179,13 @@ const installation = {
     id: 'createJoinToken',
     tag: 'enrolment',
     summary: 'A token that machines enrol with. It is shown once.',
-    codes: [],
+    codes: ['NOT_FOUND'],
   },
   'GET /v1/join-tokens': {
     id: 'listJoinTokens',
     tag: 'enrolment',
     summary: 'The join tokens, newest first, without what they are.',
-    codes: [],
+    codes: ['NOT_FOUND'],
   },
   'DELETE /v1/join-tokens/:id': {
     id: 'revokeJoinToken',
@@ -203,7 +203,7 @@ const installation = {
     id: 'createOperator',
     tag: 'operators',
     summary: 'A new operator with an API key, which is shown once.',
-    codes: ['ALREADY_EXISTS'],
+    codes: ['ALREADY_EXISTS', 'NOT_FOUND'],
   },
   'POST /v1/passkeys/options': {
     id: 'beginPasskey',

@@ -4,31 +4,37 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { type JsonValue, nestingDepth } from '../../protocol/canonical.ts';
 import { Failure } from '../../protocol/failure.ts';
-import { sha256Text } from '../../protocol/keys.ts';
 import { JSON_DEPTH_MAX } from '../../protocol/limits.ts';
 import { refuseReroot } from '../../protocol/reroot.ts';
-import { operatorOfKey } from '../store/operators.ts';
-import type { Db } from '../store/store.ts';
+import type { Memberships } from '../store/projects.ts';
 
-const BEARER = /^Bearer (lk_[A-Za-z0-9_-]{43})$/;
+/** Who asks, and where they are a member; `projects` are those that the request is about, of those where they may ask it. */
+export type Caller = Readonly<{ operator: string; memberships: Memberships; projects: readonly string[] }>;
 
-const operators = new WeakMap<FastifyRequest, string>();
+const callers = new WeakMap<FastifyRequest, Caller>();
 
-/** Who asks; set for every route but the open ones. */
-export function operatorOf(request: FastifyRequest): string {
-  const operator = operators.get(request);
-  if (operator === undefined) throw new Failure('UNAUTHENTICATED');
-  return operator;
+/** The guard's to say, and nobody else's. */
+export function setCaller(request: FastifyRequest, caller: Caller): void {
+  callers.set(request, caller);
 }
 
-/** Everything below needs an API key. */
-export function requireKey(app: FastifyInstance, db: Db): void {
-  app.addHook('onRequest', async (request) => {
-    const key = BEARER.exec(request.headers.authorization ?? '')?.[1];
-    const operator = key === undefined ? null : await operatorOfKey(db, await sha256Text(key));
-    if (operator === null) throw new Failure('UNAUTHENTICATED');
-    operators.set(request, operator);
-  });
+/** Set for every route but the open ones. */
+export function callerOf(request: FastifyRequest): Caller {
+  const caller = callers.get(request);
+  if (caller === undefined) throw new Failure('UNAUTHENTICATED');
+  return caller;
+}
+
+export const operatorOf = (request: FastifyRequest): string => callerOf(request).operator;
+
+/** What a list or a stream may show. Never empty. */
+export const projectsOf = (request: FastifyRequest): readonly string[] => callerOf(request).projects;
+
+/** Of the one thing that the request is about. */
+export function projectOf(request: FastifyRequest): string {
+  const [project, other] = projectsOf(request);
+  if (project === undefined || other !== undefined) throw new TypeError('not about one project');
+  return project;
 }
 
 /** JSON, not too deep, or nothing. */

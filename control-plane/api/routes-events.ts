@@ -5,6 +5,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { Failure } from '../../protocol/failure.ts';
 import type { EventScope } from '../store/events.ts';
 import type { ApiParts } from './parts.ts';
+import { projectsOf } from './requests.ts';
 import { demandOperation, demandVm } from './routes-operations.ts';
 import { eventQuery, operationParams, vmParams } from './schemas.ts';
 import { STREAMS_MAX, type StreamStart, streamEvents, streamStart } from './stream.ts';
@@ -21,7 +22,7 @@ export function eventRoutes(root: FastifyInstance, parts: ApiParts, stop: AbortS
   };
 
   app.get('/v1/events', { schema: { querystring: eventQuery } }, (request, reply) =>
-    stream(reply, {}, streamStart(request, request.query.last_event_id, false)),
+    stream(reply, { projects: projectsOf(request) }, streamStart(request, request.query.last_event_id, false)),
   );
 
   app.get(

@@ -13,7 +13,7 @@ import { insertOperator, operatorExists } from '../store/operators.ts';
 import { findPreflight } from '../store/preflights.ts';
 import { pageOf } from './pages.ts';
 import type { ApiParts } from './parts.ts';
-import { operatorOf } from './requests.ts';
+import { callerOf, operatorOf, projectOf, projectsOf } from './requests.ts';
 import { demandVm } from './routes-operations.ts';
 import { emptyRequest, vmParams } from './schemas.ts';
 import {
@@ -55,7 +55,7 @@ export function preflightRoutes(root: FastifyInstance, parts: ApiParts): void {
   );
 }
 
-export function joinTokenRoutes(root: FastifyInstance, { store, installation, randomBytes, nowMs }: ApiParts): void {
+export function joinTokenRoutes(root: FastifyInstance, { store, randomBytes, nowMs }: ApiParts): void {
   const app = root.withTypeProvider<ZodTypeProvider>();
 
   app.post(
@@ -71,11 +71,11 @@ export function joinTokenRoutes(root: FastifyInstance, { store, installation, ra
         throw new Failure('REQUEST_INVALID', { field: 'instance' });
       }
       const expires_at = at + ttl_s * 1000;
-      const created_by = operatorOf(request);
+      const [created_by, project] = [operatorOf(request), projectOf(request)];
       const sha256 = await sha256Text(token);
       await store.write(async (trx) => {
         const unused = { revoked_at: null, used_at: null, vm: null, uses: 0 };
-        const bounds = { project: installation.project, uses_max: uses, instance_sha256, expires_at };
+        const bounds = { project, uses_max: uses, instance_sha256, expires_at };
         await insertJoinToken(trx, { id, sha256, name, created_by, created_at: at, ...bounds, ...unused });
         await appendEvent(trx, {
           at,
@@ -83,6 +83,7 @@ export function joinTokenRoutes(root: FastifyInstance, { store, installation, ra
           op: null,
           type: 'join_token.created',
           data: { token: id, operator: created_by },
+          project,
         });
       });
       return reply.status(201).send({ id, token, name, expires_at: new Date(expires_at).toISOString() });
@@ -92,11 +93,12 @@ export function joinTokenRoutes(root: FastifyInstance, { store, installation, ra
   app.get(
     '/v1/join-tokens',
     { schema: { querystring: joinTokenQuery, response: { 200: joinTokenList } } },
-    async ({ query }) => {
-      const now = nowMs();
+    async (request) => {
+      const { query } = request;
+      const [now, projects] = [nowMs(), projectsOf(request)];
       const page = await pageOf('join_tokens', query, {
         place: z.tuple([z.number(), z.string()]),
-        read: (after, limit) => listJoinTokens(store.db, { after, limit }),
+        read: (after, limit) => listJoinTokens(store.db, { projects, after, limit }),
         placeOf: ({ created_at, id }) => [created_at, id] as [number, string],
       });
       return { items: page.items.map((token) => viewJoinToken(token, now)), next: page.next };
@@ -122,6 +124,7 @@ export function joinTokenRoutes(root: FastifyInstance, { store, installation, ra
           op: null,
           type: 'join_token.revoked',
           data: { token: id, operator: operatorOf(request) },
+          project: token.project,
         });
         return viewJoinToken({ ...token, revoked_at: at }, at);
       });
@@ -136,13 +139,17 @@ export function installationRoutes(root: FastifyInstance, parts: ApiParts): void
   app.post(
     '/v1/operators',
     { schema: { body: operatorRequest, response: { 201: operatorCreated } } },
-    async ({ body: { name } }, reply) => {
+    async (request, reply) => {
+      const { name, role = 'admin' } = request.body;
+      const member = { operator: name, project: projectOf(request), role };
       const api_key = `lk_${toBase64url(randomBytes(32))}`;
       const keySha256 = await sha256Text(api_key);
       await store.write(async (trx) => {
         if (await operatorExists(trx, name)) throw new Failure('ALREADY_EXISTS', { operator: name });
-        await insertOperator(trx, name, keySha256, nowMs());
-        await appendEvent(trx, { at: nowMs(), vm: null, op: null, type: 'operator.created', data: { operator: name } });
+        await insertOperator(trx, member, keySha256, nowMs());
+        const data = { operator: name, role, by: operatorOf(request) };
+        const { project } = member;
+        await appendEvent(trx, { at: nowMs(), vm: null, op: null, type: 'operator.created', data, project });
       });
       return reply.status(201).send({ name, api_key });
     },
@@ -159,5 +166,6 @@ export function installationRoutes(root: FastifyInstance, parts: ApiParts): void
     operator: operatorOf(request),
     project: installation.project,
     iss: installation.iss,
+    projects: [...callerOf(request).memberships].map(([project, role]) => ({ project, role })),
   }));
 }

@@ -11,7 +11,7 @@ import { findVm, type Vm } from '../store/vms.ts';
 import { mailCode, passkeyOptions, submit, viewIntent } from './approval.ts';
 import { pageOf } from './pages.ts';
 import type { ApiParts } from './parts.ts';
-import { operatorOf, setTripwire } from './requests.ts';
+import { operatorOf, projectsOf, setTripwire } from './requests.ts';
 import {
   ceremonyView,
   emptyRequest,
@@ -49,11 +49,11 @@ export function operationRoutes(root: FastifyInstance, parts: ApiParts): void {
   app.get(
     '/v1/operations',
     { schema: { querystring: operationQuery, response: { 200: operationList } } },
-    async ({ query }) => {
-      const { label, created_before, created_after, limit: _, cursor: __, ...rest } = query;
-      const vm = query.vm === undefined ? undefined : (await demandVm(parts, query.vm)).id;
+    async (request) => {
+      const { query } = request;
+      const { label, created_before, created_after, limit: _, cursor: __, project: ___, ...rest } = query;
       const times = { createdBefore: msOf(created_before), createdAfter: msOf(created_after) };
-      const filter = { ...rest, ...times, vm, labels: labelsOf(label) };
+      const filter = { ...rest, ...times, projects: projectsOf(request), labels: labelsOf(label) };
       const page = await pageOf('operations', query, {
         place: z.number(),
         read: (after, limit) => listOperations(parts.store.db, { ...filter, after, limit }),
@@ -147,9 +147,9 @@ async function demandProof({ body }: Readonly<{ body: unknown }>): Promise<void>
   if (!isObject || !('method' in body)) throw new Failure('AUTHZ_INVALID', { reason: 'no_proof' });
 }
 
-/** What was sent is not named: it may be anything, a password in the wrong place too, and details are logged. */
-export async function demandVm({ store }: ApiParts, idOrName: string): Promise<Vm> {
-  const vm = await findVm(store.db, idOrName);
+/** By its id, which is what the guard leaves of a name. */
+export async function demandVm({ store }: ApiParts, id: string): Promise<Vm> {
+  const vm = await findVm(store.db, id);
   if (!vm) throw new Failure('NOT_FOUND', { what: 'vm' });
   return vm;
 }

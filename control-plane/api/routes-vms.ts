@@ -9,7 +9,7 @@ import { busyVms, findVm, setLabels, type Vm } from '../store/vms.ts';
 import { demandMatch } from './etags.ts';
 import { pageOf } from './pages.ts';
 import type { ApiParts } from './parts.ts';
-import { operatorOf } from './requests.ts';
+import { operatorOf, projectsOf } from './requests.ts';
 import { demandVm } from './routes-operations.ts';
 import { type VmView, vmParams, vmView } from './schemas.ts';
 import { isWithinLabels, type VmChange, vmChange, vmList, vmQuery } from './schemas-lists.ts';
@@ -20,8 +20,9 @@ export function vmRoutes(root: FastifyInstance, parts: ApiParts): void {
   const app = root.withTypeProvider<ZodTypeProvider>();
   const { store } = parts;
 
-  app.get('/v1/vms', { schema: { querystring: vmQuery, response: { 200: vmList } } }, async ({ query }) => {
-    const filter = filterOf(query);
+  app.get('/v1/vms', { schema: { querystring: vmQuery, response: { 200: vmList } } }, async (request) => {
+    const { query } = request;
+    const filter = filterOf(projectsOf(request), query);
     const page = await pageOf('vms', query, {
       place: z.string(),
       read: (after, limit) => listVms(store.db, { ...filter, after, limit }),

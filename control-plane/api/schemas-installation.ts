@@ -4,9 +4,12 @@
 import { z } from 'zod';
 import { signedRoot } from '../../protocol/root.ts';
 import { bytes32, operationId, operatorName, projectName, vmId } from '../../protocol/schema.ts';
+import { roles } from '../core/rights.ts';
 import { proof } from '../signer/requests.ts';
 import { next, pageQuery } from './pages.ts';
 import { proofMethods, time, vmName } from './schemas.ts';
+
+const role = z.enum(roles);
 
 export const joinTokenParams = z.strictObject({ id: z.string().regex(/^tok_[0-9a-hjkmnp-tv-z]{26}$/) });
 
@@ -20,6 +23,8 @@ export const joinTokenRequest = z
     uses: z.number().int().min(1).max(10_000).optional(),
     /** SMBIOS system UUID of the one instance that may use it. */
     instance: z.guid().optional(),
+    /** Whose machines it makes: the installation's own project without it. */
+    project: z.optional(projectName),
   })
   .nullish();
 export type JoinTokenRequest = z.infer<typeof joinTokenRequest>;
@@ -53,8 +58,14 @@ export const joinTokenQuery = z.strictObject(pageQuery);
 export const joinTokenList = z.strictObject({ items: z.array(joinTokenView), next });
 export type JoinTokenList = z.infer<typeof joinTokenList>;
 
-/** `POST /v1/operators`: a new API key. Its factor is registered on the host, with the signer. */
-export const operatorRequest = z.strictObject({ name: operatorName });
+/** `POST /v1/operators`: a member of one project with an API key. Their factor is registered on the host, with the signer. */
+export const operatorRequest = z.strictObject({
+  name: operatorName,
+  project: z.optional(projectName),
+  /** `admin` without it. */
+  role: role.optional(),
+});
+export type OperatorRequest = z.infer<typeof operatorRequest>;
 export const operatorCreated = z.strictObject({
   name: operatorName,
   /** Shown once, stored as its hash. */
@@ -69,7 +80,14 @@ export const trustView = z.strictObject({
   root: signedRoot,
 });
 
-export const whoamiView = z.strictObject({ operator: operatorName, project: projectName, iss: z.string() });
+export const whoamiView = z.strictObject({
+  operator: operatorName,
+  /** The installation's own. */
+  project: projectName,
+  iss: z.string(),
+  /** Where the operator is a member. */
+  projects: z.array(z.strictObject({ project: projectName, role })),
+});
 
 /** `POST /v1/vms/:vm/release-intent`: what an operator proves to let a held identity in again. */
 export const releaseIntent = z.strictObject({

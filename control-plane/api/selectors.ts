@@ -7,10 +7,10 @@ import type { vmQuery } from './schemas-lists.ts';
 type Filters = Omit<z.infer<typeof vmQuery>, 'limit' | 'cursor'>;
 
 /** A selection as the store takes it. */
-export function filterOf({ label, seen_before, seen_after, ...rest }: Filters): VmFilter {
+export function filterOf(projects: readonly string[], { label, seen_before, seen_after, ...rest }: Filters): VmFilter {
   return {
     name: rest.name,
-    project: rest.project,
+    projects,
     state: rest.state,
     version: rest.version,
     text: rest.text,

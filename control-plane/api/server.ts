@@ -10,11 +10,12 @@ import { FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT_MS } from '../../protocol/limits.ts'
 import type { Tls } from '../config/options.ts';
 import { VERSION } from '../version.ts';
 import { tagAnswers } from './etags.ts';
+import { guard } from './guard.ts';
 import { describeRoutes, documentRoutes } from './openapi.ts';
 import type { ApiParts } from './parts.ts';
 import { sendProblem } from './problems.ts';
 import { logRequests, requestIds } from './request-log.ts';
-import { readJson, requireKey } from './requests.ts';
+import { readJson } from './requests.ts';
 import { eventRoutes } from './routes-events.ts';
 import { installationRoutes, joinTokenRoutes, preflightRoutes } from './routes-installation.ts';
 import { operationRoutes } from './routes-operations.ts';
@@ -41,21 +42,19 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
   });
   tagAnswers(app);
   await describeRoutes(app);
+  guard(app, parts);
   const stop = new AbortController();
   app.addHook('preClose', async () => stop.abort());
   answerHealth(app);
   documentRoutes(app);
-  await app.register(async (closed) => {
-    requireKey(closed, parts.store.db);
-    vmRoutes(closed, parts);
-    releaseRoutes(closed, parts);
-    preflightRoutes(closed, parts);
-    joinTokenRoutes(closed, parts);
-    installationRoutes(closed, parts);
-    passkeyRoutes(closed, parts);
-    eventRoutes(closed, parts, stop.signal);
-    await closed.register(async (operations) => operationRoutes(operations, parts));
-  });
+  vmRoutes(app, parts);
+  releaseRoutes(app, parts);
+  preflightRoutes(app, parts);
+  joinTokenRoutes(app, parts);
+  installationRoutes(app, parts);
+  passkeyRoutes(app, parts);
+  eventRoutes(app, parts, stop.signal);
+  await app.register(async (operations) => operationRoutes(operations, parts));
   return app;
 }
 

@@ -3,6 +3,7 @@
 
 import { type Command, Option } from 'commander';
 import { pathsIn } from '../config/paths.ts';
+import { roles } from '../core/rights.ts';
 import { adminClient } from '../signer/client.ts';
 import { type CommonOptions, onHost, onServer, withConnection, withJson } from './action.ts';
 import type { Api } from './client/api.ts';
@@ -28,7 +29,15 @@ export function registerHostCommands(program: Command): void {
 }
 
 type CreateOptions = CommonOptions &
-  Readonly<{ name?: string; ttl?: number; uses?: number; instance?: string; as?: Delivery; output?: string }>;
+  Readonly<{
+    name?: string;
+    ttl?: number;
+    uses?: number;
+    instance?: string;
+    project?: string;
+    as?: Delivery;
+    output?: string;
+  }>;
 
 function registerToken(token: Command): void {
   const create = withConnection(token.command('create'))
@@ -38,6 +47,7 @@ function registerToken(token: Command): void {
     .option('--ttl <seconds>', 'time to live: an hour at most, or 30 days with --uses', seconds(1, 2_592_000))
     .option('--instance <uuid>', 'SMBIOS system UUID of the only machine that may use it')
     .addOption(new Option('--as <delivery>', 'in the form in which the machine gets it').choices(deliveries))
+    .option('--project <project>', 'whose machines it makes; the installation’s own project without it')
     .option('-o, --output <path>', 'the file, or with --as nocloud the folder, to write it to; it is then not shown');
   onServer<CreateOptions>(create, ({ api }, options) => createToken(api, options));
 
@@ -68,12 +78,13 @@ function registerToken(token: Command): void {
 }
 
 async function createToken(api: Api, options: CreateOptions): Promise<void> {
-  const { json, name, ttl, uses, instance, output, as } = options;
+  const { json, name, ttl, uses, instance, project, output, as } = options;
   const body = {
     ...(name === undefined ? {} : { name }),
     ...(ttl === undefined ? {} : { ttl_s: ttl }),
     ...(uses === undefined ? {} : { uses }),
     ...(instance === undefined ? {} : { instance }),
+    ...(project === undefined ? {} : { project }),
   };
   const { token, ...created } = await api.createJoinToken(body);
   const material = materialOf(as ?? 'file', { id: created.id, token });
@@ -105,7 +116,11 @@ function registerOperator(operator: Command): void {
     .option('--generate-key <file>', 'make such a key, written to this file with mode 0600')
     .option('--email <address>', 'codes by mail to this address')
     .option('--passkey', 'an invitation to register a passkey in the operator’s own browser, within 15 minutes')
-    .option('--recovery-codes', 'codes for when everything else is lost, each for one use; those before are void');
+    .option('--recovery-codes', 'codes for when everything else is lost, each for one use; those before are void')
+    .addOption(
+      new Option('--role <role>', 'what a new operator may do in the project; admin without it').choices(roles),
+    )
+    .option('--project <project>', 'of which project a new operator is a member; the installation’s own without it');
   onServer<OperatorOptions>(add, (client, options, [name = '']) => {
     const { totp, key, generateKey, email, passkey, recoveryCodes } = options;
     const ways = [totp, key, generateKey, email, passkey, recoveryCodes].filter((way) => way !== undefined);

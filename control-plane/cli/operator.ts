@@ -8,6 +8,7 @@ import { signingKeyFromSeed, thumbprint, toBase64url } from '../../protocol/keys
 import { type Ed25519Jwk, ed25519Jwk, operatorName } from '../../protocol/schema.ts';
 import { pathsIn } from '../config/paths.ts';
 import { randomKernel } from '../config/random-kernel.ts';
+import type { Role } from '../core/rights.ts';
 import { adminClient } from '../signer/client.ts';
 import type { AdminMethods, Params } from '../signer/requests.ts';
 import type { CommonOptions } from './action.ts';
@@ -26,6 +27,8 @@ export type OperatorOptions = CommonOptions &
     email?: string;
     passkey?: boolean;
     recoveryCodes?: boolean;
+    role?: Role;
+    project?: string;
   }>;
 
 type Added = Readonly<{
@@ -38,6 +41,7 @@ type Added = Readonly<{
 type Factor = Params<AdminMethods, 'operator.add'>;
 
 export async function addOperator({ api }: Client, name: string, options: OperatorOptions): Promise<void> {
+  const { role, project } = options;
   if (!z.safeParse(operatorName, name).success) throw new UsageError('NAME is lower-case letters, digits, . _ -');
   // Asked first: a control plane that is away must not leave a factor without an API key.
   await api.whoami();
@@ -45,7 +49,13 @@ export async function addOperator({ api }: Client, name: string, options: Operat
     if (options.generateKey !== undefined) await rm(options.generateKey, { force: true });
     throw error;
   });
-  const apiKey = await createApiKey(() => api.createOperator(name));
+  const apiKey = await createApiKey(() =>
+    api.createOperator({
+      name,
+      ...(role === undefined ? {} : { role }),
+      ...(project === undefined ? {} : { project }),
+    }),
+  );
   if (factor === null && apiKey === null) throw new Failure('ALREADY_EXISTS', { operator: name });
   const { totp_uri: totpUri = null, kid = null, recovery_codes: codes = [] } = factor ?? {};
   const invitation = factor?.passkey_invitation ?? null;

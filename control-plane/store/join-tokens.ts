@@ -10,12 +10,21 @@ export async function insertJoinToken(trx: Write, token: JoinToken): Promise<voi
   await trx.insertInto('join_tokens').values(token).execute();
 }
 
+type TokenFilter = Readonly<{
+  projects: readonly string[];
+  after?: readonly [number, string] | undefined;
+  limit: number;
+}>;
+
 /** Newest first; after the one that was made at that time and has that id. */
-export async function listJoinTokens(
-  db: Db,
-  { after, limit }: Readonly<{ after?: readonly [number, string] | undefined; limit: number }>,
-): Promise<JoinToken[]> {
-  let query = db.selectFrom('join_tokens').selectAll().orderBy('created_at', 'desc').orderBy('id', 'desc').limit(limit);
+export async function listJoinTokens(db: Db, { projects, after, limit }: TokenFilter): Promise<JoinToken[]> {
+  let query = db
+    .selectFrom('join_tokens')
+    .selectAll()
+    .where('project', 'in', projects)
+    .orderBy('created_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(limit);
   if (after !== undefined) {
     const [at, id] = after;
     query = query.where((eb) =>

@@ -130,6 +130,20 @@ UPDATE operations SET project = record_json::jsonb ->> 'project', operator = rec
   created_at = (record_json::jsonb ->> 'createdAt')::BIGINT;
 `,
   },
+  {
+    // Until then there was one project, of which every operator may do everything.
+    version: 8,
+    sql: `
+CREATE TABLE projects (name TEXT PRIMARY KEY, created_at INTEGER NOT NULL) STRICT;
+INSERT INTO projects VALUES ('default', 0);
+CREATE TABLE memberships (
+  operator TEXT NOT NULL REFERENCES operators (name), project TEXT NOT NULL REFERENCES projects (name), role TEXT NOT NULL,
+  added_at INTEGER NOT NULL, PRIMARY KEY (operator, project)) STRICT;
+INSERT INTO memberships SELECT name, 'default', 'admin', created_at FROM operators;
+ALTER TABLE events ADD COLUMN project TEXT NOT NULL DEFAULT 'default';
+CREATE INDEX events_by_project ON events (project, id);
+`,
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;

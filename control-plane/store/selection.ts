@@ -13,8 +13,9 @@ import { type Vm, vmOf } from './vms.ts';
 export type Label = readonly [name: string, value: string | null];
 
 export type VmFilter = Readonly<{
+  /** The machines of these alone. */
+  projects: readonly string[];
   name?: string | undefined;
-  project?: string | undefined;
   state?: 'online' | 'offline' | 'held' | 'busy' | undefined;
   labels?: readonly Label[] | undefined;
   version?: string | undefined;
@@ -34,10 +35,10 @@ export async function listVms(db: Db, { after, limit, ...filter }: VmFilter & Pa
 }
 
 function vmConditions(db: Db, eb: ExpressionBuilder<Tables, 'vms'>, filter: VmFilter): Expression<SqlBool>[] {
-  const { name, project, state, labels, version, seenBefore, seenAfter, text } = filter;
+  const { projects, name, state, labels, version, seenBefore, seenAfter, text } = filter;
   return [
+    eb('project', 'in', projects),
     ...(name === undefined ? [] : [eb('name', '=', name)]),
-    ...(project === undefined ? [] : [eb('project', '=', project)]),
     ...(state === undefined ? [] : [inState(db, eb, state)]),
     ...hasLabels(db, eb, 'vms.id', labels),
     ...(version === undefined ? [] : [eb('agent_version', '=', version)]),
@@ -65,8 +66,8 @@ function inState(
 }
 
 export type OperationFilter = Readonly<{
+  projects: readonly string[];
   vm?: string | undefined;
-  project?: string | undefined;
   state?: string | undefined;
   labels?: readonly Label[] | undefined;
   operator?: string | undefined;
@@ -91,12 +92,12 @@ export async function listOperations(
 function operationConditions(
   db: Db,
   eb: ExpressionBuilder<Tables, 'operations'>,
-  { vm, project, state, labels, operator, createdBefore, createdAfter, text }: OperationFilter,
+  { projects, vm, state, labels, operator, createdBefore, createdAfter, text }: OperationFilter,
 ): Expression<SqlBool>[] {
   const named = (part: string) => db.selectFrom('vms').select('id').where(holds('name', part));
   return [
+    eb('project', 'in', projects),
     ...(vm === undefined ? [] : [eb('vm', '=', vm)]),
-    ...(project === undefined ? [] : [eb('project', '=', project)]),
     ...(state === undefined ? [] : [eb('state', '=', state)]),
     ...hasLabels(db, eb, 'operations.vm', labels),
     ...(operator === undefined ? [] : [eb('operator', '=', operator)]),

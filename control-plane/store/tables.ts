@@ -65,6 +65,7 @@ export type EventTable = {
   op: string | null;
   type: string;
   data_json: string;
+  project: string;
 };
 
 export type JoinTokenTable = {
@@ -113,6 +114,8 @@ export type Tables = {
     asked_at: number;
   };
   operators: { name: string; created_at: number };
+  projects: { name: string; created_at: number };
+  memberships: { operator: string; project: string; role: string; added_at: number };
   /** What the signer's audit has not taken yet. */
   handover: { seq: Generated<number>; item_json: string };
   api_keys: { sha256: string; operator: string; created_at: number };

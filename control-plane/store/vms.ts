@@ -52,12 +52,21 @@ export async function vmByKey(db: Db, ikKid: string): Promise<Vm | null> {
   return row ? vmOf(row) : null;
 }
 
-/** By id first: a machine that calls itself by another's id is still found by its own only. */
-export async function findVm(db: Db, idOrName: string): Promise<Vm | null> {
-  const byId = await db.selectFrom('vms').selectAll().where('id', '=', idOrName).executeTakeFirst();
-  const row = byId ?? (await db.selectFrom('vms').selectAll().where('name', '=', idOrName).executeTakeFirst());
+export async function findVm(db: Db, id: string): Promise<Vm | null> {
+  const row = await db.selectFrom('vms').selectAll().where('id', '=', id).executeTakeFirst();
   return row ? vmOf(row) : null;
 }
+
+/**
+ * Those in these projects that somebody may mean: several where some have one name. By id first: a machine that calls itself
+ * by another's id is still found by its own only.
+ */
+export async function vmsMeant(db: Db, projects: readonly string[], idOrName: string): Promise<VmNamed[]> {
+  const within = db.selectFrom('vms').select(['id', 'project']).where('project', 'in', projects);
+  const byId = await within.where('id', '=', idOrName).execute();
+  return byId.length > 0 ? byId : within.where('name', '=', idOrName).orderBy('id').execute();
+}
+export type VmNamed = Readonly<{ id: string; project: string }>;
 
 /** The open, approved operation of each of these machines. */
 export async function busyVms(db: Db, ids: readonly string[]): Promise<ReadonlyMap<string, string>> {

@@ -121,7 +121,8 @@ export class World {
     this.#store = store;
     this.#undo.push(() => store.close());
     const apiKeySha256 = await sha256Text(this.apiKey);
-    await store.write((trx) => insertOperator(trx, 'admin', apiKeySha256, this.now));
+    const admin = { operator: 'admin', project: 'default', role: 'admin' } as const;
+    await store.write((trx) => insertOperator(trx, admin, apiKeySha256, this.now));
     this.#signerUp = () => this.#openSigner(log);
     await this.#openSigner(log);
     this.#undo.push(() => this.#signerDown?.());

@@ -17,6 +17,7 @@ import {
   type JoinTokenRequest,
   joinTokenCreated,
   joinTokenList,
+  type OperatorRequest,
   operatorCreated,
   type ReleaseRequest,
   releaseIntent,
@@ -79,7 +80,7 @@ export function connectApi(connection: Connection) {
     joinTokens: () => get(joinTokenList, '/v1/join-tokens'),
     revokeJoinToken: (id: string) =>
       exchange(connection, { method: 'DELETE', path: `/v1/join-tokens/${encodeURIComponent(id)}` }),
-    createOperator: (name: string) => post(operatorCreated, '/v1/operators', { name }),
+    createOperator: (body: OperatorRequest) => post(operatorCreated, '/v1/operators', body),
     trust: () => get(trustView, '/v1/trust'),
     /** Raw events of one operation, from after `lastEventId`; what they mean is looked up in the operation itself. */
     operationEvents: (op: string, lastEventId: string | null, signal?: AbortSignal) =>

@@ -147,7 +147,8 @@ export async function startScriptedServer(changes: Partial<Script> = {}) {
     if (request.headers.authorization !== `Bearer ${API_KEY}`) return refuse(response, 'UNAUTHENTICATED');
     const body = await bodyOf(request);
     if (body !== undefined) seen.bodies.push(body);
-    if (route === 'GET /v1/whoami') return send(response, { operator: 'ada', project: 'default', iss: 'ins_x' });
+    if (route === 'GET /v1/whoami')
+      return send(response, { operator: 'ada', project: 'default', iss: 'ins_x', projects: [] });
     if (route === 'GET /v1/vms') return send(response, { items: [vmOf(script)], next: null });
     if (route === 'GET /v1/vms/:vm') {
       return [VM, 'web-1'].includes(path.split('/').at(-1) ?? '')

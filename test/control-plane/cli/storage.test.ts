@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { pathsIn } from '../../../control-plane/config/paths.ts';
-import { SCHEMA_VERSION } from '../../../control-plane/store/migrations.ts';
+import { migrations, SCHEMA_VERSION } from '../../../control-plane/store/migrations.ts';
 import { type Ended, run, ServeProgram } from '../program.ts';
 import { ScriptedAgent } from '../scripted-agent.ts';
 
@@ -110,9 +110,10 @@ test('migrate tries, does, and refuses', { timeout: PROGRAMS_MS_MAX }, async () 
   };
   const migrate = (...flags: string[]) => run(['migrate', '--data', target, '--json', ...flags]);
   expect(lines(await migrate())[0]).toEqual({ event: 'migrated', from: SCHEMA_VERSION, to: SCHEMA_VERSION, steps: 0 });
-  // As it was two steps ago.
+  // As it was one step ago.
+  rmSync(file);
   const db = new DatabaseSync(file);
-  db.exec('DROP TABLE gateways; DROP TABLE connections; DROP TABLE questions');
+  for (const { sql, sqlite = '' } of migrations.slice(0, -1)) db.exec(`${sql}; ${sqlite}`);
   db.close();
   version(SCHEMA_VERSION - 1);
   expect(lines(await migrate('--dry-run'))[0]).toMatchObject({

@@ -27,6 +27,7 @@ import {
 } from '../../../control-plane/store/operations.ts';
 import { anyOperator, insertOperator, operatorExists, operatorOfKey } from '../../../control-plane/store/operators.ts';
 import { findPreflight, putPreflight } from '../../../control-plane/store/preflights.ts';
+import { insertProject, membershipsOf, putMember } from '../../../control-plane/store/projects.ts';
 import { listOperations, listVms, type VmFilter } from '../../../control-plane/store/selection.ts';
 import { Store } from '../../../control-plane/store/store.ts';
 import {
@@ -42,6 +43,7 @@ import {
   updateVm,
   type Vm,
   vmByKey,
+  vmsMeant,
 } from '../../../control-plane/store/vms.ts';
 import { approvedOf, draftOf, OP, receiptOf, shaOf, T0 } from '../core/samples.ts';
 import { type Databases, engines } from './engines.ts';
@@ -80,9 +82,17 @@ describe.each(engines)('$name', ({ start }) => {
     const labels = { zone: 'a"b\\c' };
     const vm = await withVm(store, vmOf({ labels, facts, lastSeen: T0 + 0.0 }));
     expect(await findVm(store.db, vm.id)).toEqual(vm);
-    expect(await findVm(store.db, 'web')).toEqual(vm);
+    expect(await findVm(store.db, 'web')).toBeNull();
     expect(await vmByKey(store.db, 'A')).toEqual(vm);
-    expect(await findVm(store.db, 'Web')).toBeNull();
+    const meant = async (name: string, ...projects: string[]) =>
+      (await vmsMeant(store.db, projects, name)).map(({ id }) => id);
+    expect(await meant('web', 'default', 'other')).toEqual([vm.id]);
+    expect(await meant(vm.id, 'default')).toEqual([vm.id]);
+    expect([await meant('Web', 'default'), await meant('web', 'other'), await meant(vm.id, 'other')]).toEqual([
+      [],
+      [],
+      [],
+    ]);
     const isUsed = await nameIsUsed(store.db, 'default');
     expect([isUsed('web'), isUsed('WEB')]).toEqual([true, false]);
   });
@@ -91,18 +101,19 @@ describe.each(engines)('$name', ({ start }) => {
     await withVm(store, nthVm(1));
     await expect(withVm(store, { ...nthVm(2), name: 'web-1' })).rejects.toThrow();
     await expect(withVm(store, { ...nthVm(2), ikKid: '1' })).rejects.toThrow();
-    expect(await listVms(store.db, { limit: 10 })).toHaveLength(1);
+    expect(await listVms(store.db, { projects: ['default'], limit: 10 })).toHaveLength(1);
     await withVm(store, { ...nthVm(2), name: 'WEB-1' });
   });
 
   test('machines are listed in the order of their ids, capitals first, page by page', async () => {
     for (const n of [3, 1, 2]) await withVm(store, nthVm(n));
     await withVm(store, { ...nthVm(4), id: 'VM_4' });
-    const page = await listVms(store.db, { limit: 2 });
+    const page = await listVms(store.db, { projects: ['default'], limit: 2 });
     expect(page.map(({ id }) => id)).toEqual(['VM_4', 'vm_1']);
-    const next = await listVms(store.db, { after: 'vm_1', limit: 9 });
+    const next = await listVms(store.db, { projects: ['default'], after: 'vm_1', limit: 9 });
     expect(next.map(({ id }) => id)).toEqual(['vm_2', 'vm_3']);
-    expect(await listVms(store.db, { name: 'web-3', limit: 9 })).toHaveLength(1);
+    expect(await listVms(store.db, { projects: ['default'], name: 'web-3', limit: 9 })).toHaveLength(1);
+    expect(await listVms(store.db, { projects: ['other'], limit: 9 })).toEqual([]);
   });
 
   test('machines are chosen by project, version, time, text, state and labels, and by all of them at once', async () => {
@@ -110,11 +121,13 @@ describe.each(engines)('$name', ({ start }) => {
     await at(1, { labels: { env: 'prod', tier: 'web' }, agentVersion: '0.1.0', lastSeen: T0 });
     await at(2, { labels: { env: 'prod' }, agentVersion: '0.2.0', lastSeen: T0 + 5, project: 'other' });
     await at(3, { labels: { env: 'test' }, name: 'DB_100%', quarantine: { code: 'X', since: T0 } });
-    const chosen = async (filter: VmFilter) =>
-      (await listVms(store.db, { ...filter, limit: 9 })).map(({ id }) => id.at(-1)).join('');
+    const chosen = async (filter: Partial<VmFilter>) =>
+      (await listVms(store.db, { projects: ['default', 'other'], ...filter, limit: 9 }))
+        .map(({ id }) => id.at(-1))
+        .join('');
     expect(await chosen({ labels: [['env', 'prod']] })).toBe('12');
     expect(await chosen({ labels: [['env', null], ['tier', 'web']] })).toBe('1'); // biome-ignore format: one line
-    expect(await chosen({ project: 'other' })).toBe('2');
+    expect(await chosen({ projects: ['other'] })).toBe('2');
     expect(await chosen({ version: '0.1.0' })).toBe('1');
     expect([await chosen({ seenBefore: T0 + 5 }), await chosen({ seenAfter: T0 + 5 })]).toEqual(['13', '2']);
     expect([await chosen({ text: 'db_1' }), await chosen({ text: 'WEB' })]).toEqual(['3', '12']);
@@ -132,7 +145,7 @@ describe.each(engines)('$name', ({ start }) => {
     });
     expect([await chosen({ state: 'online' }), await chosen({ state: 'offline' })]).toEqual(['2', '13']);
     expect(await chosen({ state: 'busy' })).toBe('1');
-    expect(await chosen({ state: 'online', labels: [['env', 'prod']], project: 'other' })).toBe('2');
+    expect(await chosen({ state: 'online', labels: [['env', 'prod']], projects: ['other'] })).toBe('2');
     expect(await chosen({ state: 'busy', labels: [['env', 'test']] })).toBe('');
   });
 
@@ -140,7 +153,7 @@ describe.each(engines)('$name', ({ start }) => {
     const { id } = await withVm(store, vmOf({ labels: { env: 'prod' } }));
     await store.write((trx) => setLabels(trx, id, { env: 'test', tier: 'db' }, { operator: 'ada', at: T0 }));
     expect((await findVm(store.db, id))?.labels).toEqual({ env: 'test', tier: 'db' });
-    const chosen = (value: string) => listVms(store.db, { labels: [['env', value]], limit: 9 });
+    const chosen = (value: string) => listVms(store.db, { projects: ['default'], labels: [['env', value]], limit: 9 });
     expect([await chosen('prod'), await chosen('test')]).toMatchObject([[], [{ id }]]);
     const told = (await eventsAfter(store.db, { vm: id }, 0)).at(-1);
     expect(told).toMatchObject({ type: 'vm.labels', data: { operator: 'ada' } });
@@ -196,9 +209,11 @@ describe.each(engines)('$name', ({ start }) => {
     await withVm(store);
     for (const n of [1, 2, 3]) await store.write((trx) => insertOperation(trx, draftOf({ op: `op_${n}` })));
     const listed = async (filter: object) =>
-      (await listOperations(store.db, { limit: 2, ...filter })).map(({ operation: { op } }) => op);
+      (await listOperations(store.db, { projects: ['default', 'other'], limit: 2, ...filter })).map(
+        ({ operation: { op } }) => op,
+      );
     expect(await listed({})).toEqual(['op_3', 'op_2']);
-    const [, second] = await listOperations(store.db, { limit: 2 });
+    const [, second] = await listOperations(store.db, { projects: ['default'], limit: 2 });
     expect(await listed({ after: second?.seq })).toEqual(['op_1']);
     expect(await listed({ vm: 'vm_9' })).toEqual([]);
     expect(await listed({ state: 'QUEUED', vm: draftOf().vm })).toEqual(['op_3', 'op_2']);
@@ -206,7 +221,7 @@ describe.each(engines)('$name', ({ start }) => {
     const other = { op: 'op_4', vm: id, agent: 'agt_7', project: 'other', operator: 'eve' };
     await store.write((trx) => insertOperation(trx, { ...draftOf(other), createdAt: T0 + 9 }));
     for (const filter of [
-      { project: 'other' },
+      { projects: ['other'] },
       { operator: 'eve' },
       { labels: [['env', 'prod']] },
       { createdAfter: T0 + 9 },
@@ -216,7 +231,7 @@ describe.each(engines)('$name', ({ start }) => {
       expect(await listed(filter), JSON.stringify(filter)).toEqual(['op_4']);
     }
     expect(await listed({ createdBefore: T0 + 9 })).toEqual(['op_3', 'op_2']);
-    expect(await listed({ operator: 'eve', project: 'default' })).toEqual([]);
+    expect(await listed({ operator: 'eve', projects: ['default'] })).toEqual([]);
   });
 
   test('receipts are read in their order, and none replaces another', async () => {
@@ -258,10 +273,23 @@ describe.each(engines)('$name', ({ start }) => {
     expect(used).toEqual({ ...token, uses: 1, used_at: T0, vm: 'vm_1' });
     await store.write((trx) => markRevoked(trx, token.id, T0));
     await store.write((trx) => insertJoinToken(trx, { ...token, id: 'tok_2', sha256: 'T' }));
-    const page = await listJoinTokens(store.db, { after: [T0, 'tok_2'], limit: 9 });
+    const page = await listJoinTokens(store.db, { projects: ['default'], after: [T0, 'tok_2'], limit: 9 });
     expect(page.map(({ id }) => id)).toEqual(['tok_1']);
-    const [, revoked] = await listJoinTokens(store.db, { limit: 9 });
+    const [, revoked] = await listJoinTokens(store.db, { projects: ['default'], limit: 9 });
     expect(revoked && stateOf(revoked, T0)).toBe('revoked');
+  });
+
+  test('an event belongs to the project of its machine, else to the one it names, else to the first', async () => {
+    const vm = await withVm(store, vmOf({ project: 'other' }));
+    const event = { at: T0, vm: null, op: null, type: 'x', data: {} };
+    await store.write(async (trx) => {
+      await appendEvent(trx, { ...event, vm: vm.id, project: 'third' });
+      await appendEvent(trx, { ...event, project: 'third' });
+      await appendEvent(trx, event);
+    });
+    const of = async (...projects: string[]) => (await eventsAfter(store.db, { projects }, 0)).map(({ id }) => id);
+    expect(await of('other', 'third', 'default')).toEqual([1, 2, 3, 4]);
+    expect([await of('other'), await of('third'), await of('default')]).toEqual([[1, 2], [3], [4]]);
   });
 
   test('a nonce is new once, until it is forgotten', async () => {
@@ -275,10 +303,28 @@ describe.each(engines)('$name', ({ start }) => {
 
   test('operators and their keys', async () => {
     expect(await anyOperator(store.db)).toBe(false);
-    await store.write((trx) => insertOperator(trx, 'admin', 'K', T0));
+    const admin = { operator: 'admin', project: 'default', role: 'admin' } as const;
+    await store.write((trx) => insertOperator(trx, admin, 'K', T0));
     expect([await anyOperator(store.db), await operatorExists(store.db, 'admin')]).toEqual([true, true]);
     expect(await operatorExists(store.db, 'Admin')).toBe(false);
     expect([await operatorOfKey(store.db, 'K'), await operatorOfKey(store.db, 'L')]).toEqual(['admin', null]);
+  });
+
+  test('an operator has one role in a project, the last that was given', async () => {
+    const admin = { operator: 'admin', project: 'default', role: 'admin' } as const;
+    await store.write(async (trx) => {
+      await insertOperator(trx, admin, 'K', T0);
+      await insertProject(trx, 'other', T0);
+      await putMember(trx, { ...admin, project: 'other' }, T0);
+      await putMember(trx, { ...admin, role: 'viewer' }, T0);
+    });
+    expect([...(await membershipsOf(store.db, 'admin'))]).toEqual([
+      ['default', 'viewer'],
+      ['other', 'admin'],
+    ]);
+    expect((await membershipsOf(store.db, 'Admin')).size).toBe(0);
+    const nowhere = store.write((trx) => putMember(trx, { ...admin, project: 'nowhere' }, T0));
+    await expect(nowhere).rejects.toThrow();
   });
 
   test('the newest preflight replaces the one before', async () => {

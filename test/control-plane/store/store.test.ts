@@ -148,13 +148,13 @@ describe.each(engines)('$name', ({ start }) => {
       await engine.close();
       const reopened = await Store.open(older);
       const found = await listOperations(reopened.db, {
-        project: 'other',
+        projects: ['other'],
         operator: 'eve',
         createdAfter: T0,
         limit: 9,
       });
       expect(found.map(({ operation: { op } }) => op)).toEqual([op]);
-      expect(await listOperations(reopened.db, { createdAfter: T0 + 1, limit: 9 })).toEqual([]);
+      expect(await listOperations(reopened.db, { projects: ['other'], createdAfter: T0 + 1, limit: 9 })).toEqual([]);
       await reopened.close();
     });
 

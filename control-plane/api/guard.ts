@@ -1,0 +1,111 @@
+// Whether a request may be made at all: who asks, and whether their role in the project that it is about has the right that
+// core/rights.ts wants. Every route passes here. What belongs to a project of which the caller is no member is not there for
+// them: it is answered like a thing that does not exist.
+
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { Failure } from '../../protocol/failure.ts';
+import { sha256Text } from '../../protocol/keys.ts';
+import { operationId } from '../../protocol/schema.ts';
+import { type About, may, type Need, needOf, type Right } from '../core/rights.ts';
+import { findJoinToken } from '../store/join-tokens.ts';
+import { findOperation } from '../store/operations.ts';
+import { operatorOfKey } from '../store/operators.ts';
+import { type Memberships, membershipsOf } from '../store/projects.ts';
+import type { Db } from '../store/store.ts';
+import { vmsMeant } from '../store/vms.ts';
+import { entryOf } from './contract.ts';
+import type { ApiParts } from './parts.ts';
+import { callerOf, setCaller } from './requests.ts';
+
+const BEARER = /^Bearer (lk_[A-Za-z0-9_-]{43})$/;
+
+/** Before any route: each that is added has to have its right. */
+export function guard(app: FastifyInstance, { store: { db }, installation }: ApiParts): void {
+  app.addHook('onRoute', ({ method, url }) => {
+    if (method !== 'HEAD') needOf(entryOf(String(method), url).id);
+  });
+  app.addHook('onRequest', async (request) => {
+    if (needIn(request) === 'open') return;
+    const key = BEARER.exec(request.headers.authorization ?? '')?.[1];
+    const operator = key === undefined ? null : await operatorOfKey(db, await sha256Text(key));
+    if (operator === null) throw new Failure('UNAUTHENTICATED');
+    setCaller(request, { operator, memberships: await membershipsOf(db, operator), projects: [] });
+  });
+  // Before the body is read for what it means: whoever may not ask is not told what is wrong with their question.
+  app.addHook('preValidation', async (request) => {
+    const need = needIn(request);
+    if (need === 'open' || need === 'signed_in') return;
+    const caller = callerOf(request);
+    const project = await projectMeant({ db, own: installation.project }, request, need.about, caller.memberships);
+    setCaller(request, { ...caller, projects: permitted(caller.memberships, need.right, project) });
+  });
+}
+
+/** A request for which there is no route is for the one who says so. */
+function needIn({ method, routeOptions: { url } }: FastifyRequest): Need {
+  return url === undefined ? 'open' : needOf(entryOf(method === 'HEAD' ? 'GET' : method, url).id);
+}
+
+/** That project, or without one all of them, as far as the role reaches. */
+function permitted(memberships: Memberships, right: Right, project: string | null): string[] {
+  const allowed = [...memberships].filter(([name, role]) => (project ?? name) === name && may(role, right));
+  if (allowed.length === 0) throw new Failure('FORBIDDEN', { right });
+  return allowed.map(([name]) => name);
+}
+
+type Place = Readonly<{ db: Db; own: string }>;
+type Named = Record<string, unknown> | null | undefined;
+
+/** The one that the request is about; `null` for all of the caller's. Throws `NOT_FOUND` for one that is not the caller's. */
+async function projectMeant(
+  { db, own }: Place,
+  request: FastifyRequest,
+  about: About,
+  memberships: Memberships,
+): Promise<string | null> {
+  const [params, body, query] = [request.params as Named, request.body as Named, request.query as Named];
+  const known = (project: string | undefined, what: string): string => {
+    if (project === undefined || !memberships.has(project)) throw new Failure('NOT_FOUND', { what });
+    return project;
+  };
+  switch (about) {
+    case 'vm':
+      return byVm(db, memberships, params);
+    case 'vm_in_body':
+      return byVm(db, memberships, body);
+    case 'all': {
+      const { vm, project } = query ?? {};
+      if (vm !== undefined) return byVm(db, memberships, query);
+      return project === undefined ? null : known(String(project), 'project');
+    }
+    case 'operation': {
+      const op = operationId.safeParse(params?.['op']);
+      if (!op.success) throw new Failure('REQUEST_INVALID', { field: 'op' });
+      return known((await findOperation(db, op.data))?.project, 'operation');
+    }
+    case 'join_token':
+      return known((await findJoinToken(db, String(params?.['id'])))?.project, 'token');
+    case 'project': {
+      const named = params?.['project'] ?? body?.['project'];
+      return known(named === undefined ? ownOrOnly(own, memberships) : String(named), 'project');
+    }
+  }
+}
+
+/** Where nobody names a project: the installation's own, or the only one that the caller has. */
+function ownOrOnly(own: string, memberships: Memberships): string {
+  const [only, other] = memberships.keys();
+  return memberships.has(own) || only === undefined || other !== undefined ? own : only;
+}
+
+/** From here on the request names it by its id: one name may be that of several machines, in several projects. */
+async function byVm(db: Db, memberships: Memberships, place: Named): Promise<string> {
+  const named = place?.['vm'];
+  if (place == null || typeof named !== 'string') throw new Failure('REQUEST_INVALID', { field: 'vm' });
+  const [vm, other] = memberships.size === 0 ? [] : await vmsMeant(db, [...memberships.keys()], named);
+  // What was sent is not named: it may be anything, a password in the wrong place too, and details are logged.
+  if (!vm) throw new Failure('NOT_FOUND', { what: 'vm' });
+  if (other) throw new Failure('REQUEST_INVALID', { field: 'vm', reason: 'in_several_projects' });
+  place['vm'] = vm.id;
+  return vm.project;
+}
