@@ -30,6 +30,8 @@ export type Tag = keyof typeof tags;
 export const everywhere: readonly Code[] = ['REQUEST_INVALID', 'RATE_LIMITED', 'INTERNAL'];
 const behindKey: readonly Code[] = ['UNAUTHENTICATED', 'FORBIDDEN'];
 
+/** Of what takes an idempotency key. */
+const madeOnce = ['IDEMPOTENCY_KEY_REUSED', 'IDEMPOTENCY_RUNNING'] as const satisfies readonly Code[];
 const throughSigner = ['SIGNER_UNAVAILABLE'] as const satisfies readonly Code[];
 const onOperation = ['NOT_FOUND', 'STATE_CONFLICT', 'REROOT_REFUSED'] as const satisfies readonly Code[];
 /** What the signer may say of a proof. */
@@ -92,7 +94,7 @@ const operations = {
     id: 'createOperation',
     tag: 'operations',
     summary: 'Drafts a reset. Nothing is done before an operator has proven it.',
-    codes: ['NOT_FOUND', 'BUSY', 'AGENT_QUARANTINED', 'REROOT_REFUSED'],
+    codes: ['NOT_FOUND', 'BUSY', 'AGENT_QUARANTINED', 'REROOT_REFUSED', ...madeOnce],
   },
   'GET /v1/operations': {
     id: 'listOperations',
@@ -179,7 +181,7 @@ const installation = {
     id: 'createJoinToken',
     tag: 'enrolment',
     summary: 'A token that machines enrol with. It is shown once.',
-    codes: ['NOT_FOUND'],
+    codes: ['NOT_FOUND', 'SHOWN_ONCE', ...madeOnce],
   },
   'GET /v1/join-tokens': {
     id: 'listJoinTokens',
@@ -203,7 +205,7 @@ const installation = {
     id: 'createOperator',
     tag: 'operators',
     summary: 'A new operator with an API key, which is shown once.',
-    codes: ['ALREADY_EXISTS', 'NOT_FOUND'],
+    codes: ['ALREADY_EXISTS', 'NOT_FOUND', 'SHOWN_ONCE', ...madeOnce],
   },
   'POST /v1/passkeys/options': {
     id: 'beginPasskey',
@@ -215,7 +217,7 @@ const installation = {
     id: 'registerPasskey',
     tag: 'operators',
     summary: 'Registers a passkey with an invitation.',
-    codes: ['AUTHZ_INVALID', 'ALREADY_EXISTS', ...throughSigner],
+    codes: ['AUTHZ_INVALID', 'ALREADY_EXISTS', ...throughSigner, ...madeOnce],
   },
   'GET /v1/whoami': {
     id: 'whoami',

@@ -63,7 +63,8 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
 const INTRODUCTION =
   `Resets of the administrator's password and the VNC password of virtual machines. A request authenticates with an API key; a reset is
 approved by an operator's proof beside it. No request has a place for a plaintext password: secrets are sealed to the machine, or
-to the operator, before they come here. Errors are problem details (RFC 9457) whose \`code\` says what is wrong.`.replaceAll(
+to the operator, before they come here. Every answer says how many requests are left in this minute (\`RateLimit-Limit\`,
+\`RateLimit-Remaining\`, \`RateLimit-Reset\`; \`Retry-After\` with 429). Errors are problem details (RFC 9457) whose \`code\` says what is wrong.`.replaceAll(
     '\n',
     ' ',
   );
@@ -115,6 +116,7 @@ function complete(operation: Operation, entry: Entry, method: string): void {
       ? [header('If-Match', 'The `ETag` of what is to be changed.')]
       : []),
   ];
+  if (entry.codes.includes('IDEMPOTENCY_RUNNING')) headers.push(header('Idempotency-Key', IDEMPOTENCY));
   if (headers.length > 0) operation.parameters = [...(operation.parameters ?? []), ...headers];
   Object.assign(operation, {
     operationId: id,
@@ -124,6 +126,9 @@ function complete(operation: Operation, entry: Entry, method: string): void {
     responses: { ...given, ...refusals(codesOf(entry)) },
   });
 }
+
+const IDEMPOTENCY =
+  'Up to 255 signs, drawn for this one thing. Sent again within a day it makes nothing again: the first answer is given.';
 
 function header(name: string, description: string): OpenApi.ParameterObject {
   return { in: 'header', name, description, required: false, schema: { type: 'string' } };

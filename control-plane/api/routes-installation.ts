@@ -11,12 +11,15 @@ import { appendEvent } from '../store/events.ts';
 import { findJoinToken, insertJoinToken, listJoinTokens, markRevoked, stateOf } from '../store/join-tokens.ts';
 import { insertOperator, operatorExists } from '../store/operators.ts';
 import { findPreflight } from '../store/preflights.ts';
+import type { Write } from '../store/store.ts';
+import { makingOnce } from './idempotency.ts';
 import { pageOf } from './pages.ts';
 import type { ApiParts } from './parts.ts';
 import { callerOf, operatorOf, projectOf, projectsOf } from './requests.ts';
 import { demandVm } from './routes-operations.ts';
 import { emptyRequest, vmParams } from './schemas.ts';
 import {
+  type JoinTokenCreated,
   joinTokenCreated,
   joinTokenList,
   joinTokenParams,
@@ -55,8 +58,10 @@ export function preflightRoutes(root: FastifyInstance, parts: ApiParts): void {
   );
 }
 
-export function joinTokenRoutes(root: FastifyInstance, { store, randomBytes, nowMs }: ApiParts): void {
+export function joinTokenRoutes(root: FastifyInstance, parts: ApiParts): void {
   const app = root.withTypeProvider<ZodTypeProvider>();
+  const { store, randomBytes, nowMs } = parts;
+  const once = makingOnce(parts);
 
   app.post(
     '/v1/join-tokens',
@@ -73,7 +78,7 @@ export function joinTokenRoutes(root: FastifyInstance, { store, randomBytes, now
       const expires_at = at + ttl_s * 1000;
       const [created_by, project] = [operatorOf(request), projectOf(request)];
       const sha256 = await sha256Text(token);
-      await store.write(async (trx) => {
+      const insert = async (trx: Write) => {
         const unused = { revoked_at: null, used_at: null, vm: null, uses: 0 };
         const bounds = { project, uses_max: uses, instance_sha256, expires_at };
         await insertJoinToken(trx, { id, sha256, name, created_by, created_at: at, ...bounds, ...unused });
@@ -85,8 +90,15 @@ export function joinTokenRoutes(root: FastifyInstance, { store, randomBytes, now
           data: { token: id, operator: created_by },
           project,
         });
+      };
+      const answer = await once<JoinTokenCreated>(request, async (keep) => {
+        await store.write(async (trx) => {
+          await insert(trx);
+          await keep(trx, id, null);
+        });
+        return { id, token, name, expires_at: new Date(expires_at).toISOString() };
       });
-      return reply.status(201).send({ id, token, name, expires_at: new Date(expires_at).toISOString() });
+      return reply.status(201).send(answer);
     },
   );
 
@@ -135,6 +147,7 @@ export function joinTokenRoutes(root: FastifyInstance, { store, randomBytes, now
 export function installationRoutes(root: FastifyInstance, parts: ApiParts): void {
   const app = root.withTypeProvider<ZodTypeProvider>();
   const { store, installation, randomBytes, nowMs } = parts;
+  const once = makingOnce(parts);
 
   app.post(
     '/v1/operators',
@@ -144,14 +157,21 @@ export function installationRoutes(root: FastifyInstance, parts: ApiParts): void
       const member = { operator: name, project: projectOf(request), role };
       const api_key = `lk_${toBase64url(randomBytes(32))}`;
       const keySha256 = await sha256Text(api_key);
-      await store.write(async (trx) => {
+      const insert = async (trx: Write) => {
         if (await operatorExists(trx, name)) throw new Failure('ALREADY_EXISTS', { operator: name });
         await insertOperator(trx, member, keySha256, nowMs());
         const data = { operator: name, role, by: operatorOf(request) };
         const { project } = member;
         await appendEvent(trx, { at: nowMs(), vm: null, op: null, type: 'operator.created', data, project });
+      };
+      const answer = await once<z.infer<typeof operatorCreated>>(request, async (keep) => {
+        await store.write(async (trx) => {
+          await insert(trx);
+          await keep(trx, name, null);
+        });
+        return { name, api_key };
       });
-      return reply.status(201).send({ name, api_key });
+      return reply.status(201).send(answer);
     },
   );
 

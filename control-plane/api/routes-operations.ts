@@ -7,8 +7,10 @@ import { Failure } from '../../protocol/failure.ts';
 import type { Operation } from '../core/operation.ts';
 import { findOperation, receiptsOf } from '../store/operations.ts';
 import { listOperations } from '../store/selection.ts';
+import type { Write } from '../store/store.ts';
 import { findVm, type Vm } from '../store/vms.ts';
 import { mailCode, passkeyOptions, submit, viewIntent } from './approval.ts';
+import { makingOnce } from './idempotency.ts';
 import { pageOf } from './pages.ts';
 import type { ApiParts } from './parts.ts';
 import { operatorOf, projectsOf, setTripwire } from './requests.ts';
@@ -34,6 +36,7 @@ import { viewOperation } from './views.ts';
 export function operationRoutes(root: FastifyInstance, parts: ApiParts): void {
   const app = root.withTypeProvider<ZodTypeProvider>();
   const inTurn = turns();
+  const once = makingOnce(parts);
   setTripwire(root);
 
   app.post(
@@ -41,8 +44,12 @@ export function operationRoutes(root: FastifyInstance, parts: ApiParts): void {
     { schema: { body: operationRequest, response: { 201: operationView } } },
     async (request, reply) => {
       const vm = await demandVm(parts, request.body.vm);
-      const { op } = await createDraft(parts, vm, operatorOf(request), request.body);
-      return reply.status(201).send(await show(parts, op));
+      const answer = await once<OperationView>(request, async (keep) => {
+        const show = (operation: Operation) => viewOperation(operation, vm, [], parts.nowMs());
+        const kept = (trx: Write, operation: Operation) => keep(trx, operation.op, show(operation));
+        return show(await createDraft(parts, vm, operatorOf(request), request.body, kept));
+      });
+      return reply.status(201).send(answer);
     },
   );
 

@@ -4,11 +4,14 @@
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { appendEvent } from '../store/events.ts';
+import { makingOnce } from './idempotency.ts';
 import type { ApiParts } from './parts.ts';
 import { operatorOf } from './requests.ts';
 import { ceremonyView, passkeyInvitation, passkeyRequest, passkeyView } from './schemas.ts';
 
-export function passkeyRoutes(root: FastifyInstance, { signer, store, nowMs }: ApiParts): void {
+export function passkeyRoutes(root: FastifyInstance, parts: ApiParts): void {
+  const { signer, store, nowMs } = parts;
+  const once = makingOnce(parts);
   const app = root.withTypeProvider<ZodTypeProvider>();
 
   app.post(
@@ -22,10 +25,16 @@ export function passkeyRoutes(root: FastifyInstance, { signer, store, nowMs }: A
     { schema: { body: passkeyRequest, response: { 201: passkeyView } } },
     async (request, reply) => {
       const operator = operatorOf(request);
-      const { kid } = await signer('passkey.register', { operator, ...request.body });
-      const event = { at: nowMs(), vm: null, op: null, type: 'operator.passkey', data: { operator, kid } };
-      await store.write((trx) => appendEvent(trx, event));
-      return reply.status(201).send({ kid });
+      const answer = await once<{ kid: string }>(request, async (keep) => {
+        const { kid } = await signer('passkey.register', { operator, ...request.body });
+        const event = { at: nowMs(), vm: null, op: null, type: 'operator.passkey', data: { operator, kid } };
+        await store.write(async (trx) => {
+          await appendEvent(trx, event);
+          await keep(trx, kid, { kid });
+        });
+        return { kid };
+      });
+      return reply.status(201).send(answer);
     },
   );
 }

@@ -36,7 +36,7 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
     frameguard: { action: 'deny' },
   });
-  await app.register(rateLimit, { max: parts.requestsPerMinuteMax, timeWindow: 60_000 });
+  await app.register(rateLimit, { max: parts.requestsPerMinuteMax, timeWindow: 60_000, enableDraftSpec: true });
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('cache-control', 'no-store');
   });

@@ -19,6 +19,7 @@ export async function createDraft(
   vm: Vm,
   operator: string,
   { account, vnc, reboot }: OperationRequest,
+  made: (trx: Write, operation: Operation) => Promise<void>,
 ): Promise<Operation> {
   demandFreeIdentity(vm);
   const draft = {
@@ -31,6 +32,7 @@ export async function createDraft(
   await store.write(async (trx) => {
     await demandFree(trx, operation);
     await insertOperation(trx, operation);
+    await made(trx, operation);
   });
   agents.nudge(id);
   return operation;

@@ -15,6 +15,7 @@ import {
   removeSilentGateways,
   sessionsOf,
 } from '../store/gateways.ts';
+import { forgetAnswersBefore } from '../store/kept-answers.ts';
 import { forgetNoncesBefore } from '../store/nonces.ts';
 import { change, dropReadies, findOperation, operationsUnderWatch } from '../store/operations.ts';
 import { forgetQuestions } from '../store/questions.ts';
@@ -28,6 +29,8 @@ import type { Switchboard } from './switchboard.ts';
 
 const LOOK_INTERVAL_MS = 2_000;
 const NONCE_MEMORY_MS = 90 * 86_400_000;
+/** Nobody sends a request again after this long. */
+const ANSWER_MEMORY_MS = 86_400_000;
 const FORGET_INTERVAL_MS = 3_600_000;
 
 export class Watch {
@@ -150,6 +153,7 @@ export class Watch {
     const { store, nowMs, retention } = this.#parts;
     await store.write(async (trx) => {
       await forgetNoncesBefore(trx, nowMs() - NONCE_MEMORY_MS);
+      await forgetAnswersBefore(trx, nowMs() - ANSWER_MEMORY_MS);
       await forgetQuestions(trx);
     });
     await forgetOld(store, retention, nowMs());

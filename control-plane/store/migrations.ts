@@ -144,6 +144,15 @@ ALTER TABLE events ADD COLUMN project TEXT NOT NULL DEFAULT 'default';
 CREATE INDEX events_by_project ON events (project, id);
 `,
   },
+  {
+    version: 9,
+    sql: `
+CREATE TABLE kept_answers (
+  key_sha256 TEXT PRIMARY KEY, request_sha256 TEXT NOT NULL, made TEXT NOT NULL, answer_json TEXT,
+  at INTEGER NOT NULL) STRICT;
+CREATE INDEX kept_answers_by_time ON kept_answers (at);
+`,
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;

@@ -113,6 +113,8 @@ export type Tables = {
     answer_json: string | null;
     asked_at: number;
   };
+  /** Of requests that came with a key. */
+  kept_answers: { key_sha256: string; request_sha256: string; made: string; answer_json: string | null; at: number };
   operators: { name: string; created_at: number };
   projects: { name: string; created_at: number };
   memberships: { operator: string; project: string; role: string; added_at: number };

@@ -75,7 +75,7 @@ describe('what would take something back', () => {
       operation(doc).properties.more = { type: 'string' };
       operation(doc).properties.state.enum.push('MORE');
       body(doc).properties.more = { type: 'string' };
-      post(doc).parameters = [{ name: 'more', in: 'query', schema: { type: 'string' } }];
+      post(doc).parameters.push({ name: 'more', in: 'query', schema: { type: 'string' } });
       post(doc).responses['418'] = { description: '' };
     });
     expect(added).toEqual([]);
