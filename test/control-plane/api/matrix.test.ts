@@ -1,0 +1,223 @@
+// Every request and every stream of the API, made in every role, by an admin of another project, by an operator of no project,
+// and by nobody. What is expected stands here once more in plain words, and not where the server reads it: a request that has
+// no row here fails.
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { requests } from '../../../control-plane/api/contract.ts';
+import { type Role, roles } from '../../../control-plane/core/rights.ts';
+import { insertOperator } from '../../../control-plane/store/operators.ts';
+import { putPreflight } from '../../../control-plane/store/preflights.ts';
+import { insertProject } from '../../../control-plane/store/projects.ts';
+import { sha256Text, toBase64url } from '../../../protocol/keys.ts';
+import { demandListed } from '../refusals-listed.ts';
+import { World } from '../world.ts';
+
+/**
+ * Who may: `members` of the project in whatever role, those who `operate`, its `admins`, whoever is `known`, or `anyone`. And
+ * what an admin of another project finds: `nothing` there (404), or only their `own` things.
+ */
+type Row = Readonly<{ may: 'members' | 'operate' | 'admins' | 'known' | 'anyone'; elsewhere: 'nothing' | 'own' }>;
+const row = (may: Row['may'], elsewhere: Row['elsewhere']): Row => ({ may, elsewhere });
+
+const table: Readonly<Record<string, Row>> = {
+  'GET /v1/vms': row('members', 'own'),
+  'GET /v1/vms/:vm': row('members', 'nothing'),
+  'PATCH /v1/vms/:vm': row('operate', 'nothing'),
+  'GET /v1/vms/:vm/preflight': row('members', 'nothing'),
+  'POST /v1/vms/:vm/preflight': row('operate', 'nothing'),
+  'POST /v1/vms/:vm/release-intent': row('operate', 'nothing'),
+  'POST /v1/vms/:vm/release': row('operate', 'nothing'),
+  'POST /v1/operations': row('operate', 'nothing'),
+  'GET /v1/operations': row('members', 'own'),
+  'GET /v1/operations/:op': row('members', 'nothing'),
+  'POST /v1/operations/:op/intent': row('operate', 'nothing'),
+  'GET /v1/operations/:op/intent': row('operate', 'nothing'),
+  'POST /v1/operations/:op/factors/email': row('operate', 'nothing'),
+  'POST /v1/operations/:op/factors/passkey': row('operate', 'nothing'),
+  'POST /v1/operations/:op/submit': row('operate', 'nothing'),
+  'POST /v1/operations/:op/cancel': row('operate', 'nothing'),
+  'POST /v1/operations/:op/collected': row('operate', 'nothing'),
+  'GET /v1/events': row('members', 'own'),
+  'GET /v1/vms/:vm/events': row('members', 'nothing'),
+  'GET /v1/operations/:op/events': row('members', 'nothing'),
+  'POST /v1/join-tokens': row('admins', 'nothing'),
+  'GET /v1/join-tokens': row('members', 'own'),
+  'DELETE /v1/join-tokens/:id': row('admins', 'nothing'),
+  'GET /v1/trust': row('known', 'own'),
+  'POST /v1/operators': row('admins', 'nothing'),
+  'POST /v1/passkeys/options': row('known', 'own'),
+  'POST /v1/passkeys': row('known', 'own'),
+  'GET /v1/whoami': row('known', 'own'),
+  'GET /healthz': row('anyone', 'own'),
+  'GET /v1/openapi.json': row('anyone', 'own'),
+  'GET /v1/docs': row('anyone', 'own'),
+};
+
+const may: Readonly<Record<Row['may'], readonly Role[]>> = {
+  members: roles,
+  operate: ['operator', 'admin'],
+  admins: ['admin'],
+  known: roles,
+  anyone: roles,
+};
+
+type Answer = Readonly<{ status: number; code: string | null; text: string }>;
+
+let world: World;
+/** By role in the project of the things; `elsewhere`: an admin of another project; `nowhere`: a member of none. */
+const keys = new Map<Role | 'elsewhere' | 'nowhere', string>();
+const things = { vm: '', name: 'web', op: '', token: '' };
+/** Names of the same form, of things that are not there. */
+const absent = { vm: '', name: 'nothing', op: '', token: '' };
+
+beforeAll(async () => {
+  world = await World.start();
+  await world.store.write((trx) => insertProject(trx, 'other', world.now));
+  for (const role of roles) await enter(role, `the-${role}`, 'default', role);
+  await enter('elsewhere', 'stranger', 'other', 'admin');
+  await enter('nowhere', 'loner', 'other', 'admin');
+  await world.store.db.deleteFrom('memberships').where('operator', '=', 'loner').execute();
+  const agent = await world.enrolled(things.name);
+  things.vm = (await world.vmOf(agent)).id;
+  things.op = (await world.draft(agent)).op;
+  things.token = (await world.joinToken()).id;
+  const none = { at: world.now, operator: 'admin', token: null, code: 'AGENT_OFFLINE' };
+  await world.store.write((trx) => putPreflight(trx, things.vm, none));
+  for (const name of ['vm', 'op', 'token'] as const) absent[name] = things[name].replace(/.{4}$/, '0000');
+});
+afterAll(() => world.stop());
+
+async function enter(who: Role | 'elsewhere' | 'nowhere', operator: string, project: string, role: Role) {
+  const key = `lk_${toBase64url(crypto.getRandomValues(new Uint8Array(32)))}`;
+  const sha256 = await sha256Text(key);
+  await world.store.write((trx) => insertOperator(trx, { operator, project, role }, sha256, world.now));
+  keys.set(who, key);
+}
+
+type Given = Readonly<{ key: string | undefined; of?: typeof things; byName?: boolean }>;
+
+async function ask(request: string, { key, of = things, byName = false }: Given): Promise<Answer> {
+  const [method = '', template = ''] = request.split(' ');
+  const vm = byName ? of.name : of.vm;
+  const path = template.replace(':vm', vm).replace(':op', of.op).replace(':id', of.token);
+  const bodies: Record<string, object> = {
+    'POST /v1/operations': { vm, account: { mode: 'generated' } },
+    'POST /v1/join-tokens': { project: 'default' },
+    'POST /v1/operators': {
+      name: `made-by-${key
+        ?.slice(3, 8)
+        .toLowerCase()
+        .replaceAll(/[^a-z]/g, 'x')}`,
+      project: 'default',
+    },
+  };
+  const body = method === 'GET' ? undefined : JSON.stringify(bodies[request] ?? {});
+  const end = new AbortController();
+  const response = await fetch(`${world.origin}${path}`, {
+    method,
+    signal: end.signal,
+    headers: {
+      ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    },
+    ...(body === undefined ? {} : { body }),
+  });
+  const { status } = response;
+  if (response.headers.get('content-type') === 'text/event-stream') {
+    end.abort();
+    return { status, code: null, text: '' };
+  }
+  const text = await response.text();
+  const code = status < 400 ? null : (JSON.parse(text) as { code: string }).code;
+  if (code !== null) demandListed(method, path, code);
+  return { status, code, text };
+}
+
+async function trace(): Promise<string> {
+  const count = async (of: 'events' | 'operators' | 'api_keys' | 'join_tokens' | 'operations') =>
+    (await world.store.db.selectFrom(of).selectAll().execute()).length;
+  const tables = ['events', 'operators', 'api_keys', 'join_tokens', 'operations'] as const;
+  return JSON.stringify(await Promise.all(tables.map(count)));
+}
+
+test('every request has its row, and there is no other row', () => {
+  expect(Object.keys(table).toSorted()).toEqual(requests.toSorted());
+});
+
+describe.each(Object.entries(table))('%s', (request, { may: who, elsewhere }) => {
+  test('is refused to whoever may not make it, and leaves nothing', async () => {
+    const before = await trace();
+    const nobody = await ask(request, { key: undefined });
+    if (who === 'anyone') expect(nobody.code).toBeNull();
+    else expect(nobody).toMatchObject({ status: 401, code: 'UNAUTHENTICATED' });
+    for (const role of roles.filter((role) => !may[who].includes(role))) {
+      const refused = await ask(request, { key: keys.get(role) });
+      expect(refused, role).toMatchObject({ status: 403, code: 'FORBIDDEN' });
+    }
+    expect(await trace()).toBe(before);
+  });
+
+  test('finds what is another project’s as little as what is not there', async () => {
+    const before = await trace();
+    const names = request.includes(':vm') || request === 'POST /v1/operations' ? [false, true] : [false];
+    for (const byName of names) {
+      const answer = await ask(request, { key: keys.get('elsewhere'), byName });
+      const loner = await ask(request, { key: keys.get('nowhere'), byName });
+      if (elsewhere === 'nothing') {
+        expect(answer).toMatchObject({ status: 404, code: 'NOT_FOUND' });
+        expect(answer.text).toBe((await ask(request, { key: keys.get('elsewhere'), of: absent, byName })).text);
+        expect(loner.text).toBe(answer.text);
+      } else {
+        expect([401, 404]).not.toContain(answer.status);
+        for (const thing of Object.values(things)) expect(answer.text).not.toContain(thing);
+        if (who === 'members') expect(loner).toMatchObject({ status: 403, code: 'FORBIDDEN' });
+      }
+    }
+    expect(await trace()).toBe(before);
+  });
+
+  test.each(may[who].map((role) => [role]))('is let through as %s', async (role) => {
+    const { code } = await ask(request, { key: keys.get(role) });
+    expect(['UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND']).not.toContain(code);
+  });
+});
+
+test('HEAD is what GET is', async () => {
+  const head = async (path: string, key: string | undefined) =>
+    (await fetch(`${world.origin}${path}`, { method: 'HEAD', headers: { authorization: `Bearer ${key}` } })).status;
+  expect(await head('/v1/vms', 'nothing')).toBe(401);
+  expect(await head(`/v1/vms/${things.vm}`, keys.get('elsewhere'))).toBe(404);
+  expect(await head(`/v1/vms/${things.vm}`, keys.get('viewer'))).toBe(200);
+});
+
+test('a stream tells of the caller’s projects alone', async () => {
+  const start = world.store.db.selectFrom('events').select((eb) => eb.fn.max('id').as('id'));
+  const { id } = await start.executeTakeFirstOrThrow();
+  const made = async (who: 'admin' | 'elsewhere', project: string, name: string) => {
+    const response = await fetch(`${world.origin}/v1/join-tokens`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${keys.get(who)}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ project, name }),
+    });
+    return ((await response.json()) as { id: string }).id;
+  };
+  const [ours, theirs] = [await made('admin', 'default', 'a'), await made('elsewhere', 'other', 'b')];
+  const heard = async (who: Role | 'elsewhere', until: string) => {
+    const end = new AbortController();
+    const response = await fetch(`${world.origin}/v1/events?last_event_id=${id}`, {
+      signal: end.signal,
+      headers: { authorization: `Bearer ${keys.get(who)}` },
+    });
+    let text = '';
+    for await (const chunk of response.body ?? []) {
+      text += new TextDecoder().decode(chunk);
+      if (text.includes(until)) break;
+    }
+    end.abort();
+    return text;
+  };
+  // Theirs is the newer one: a stream of all would have told of ours before it.
+  expect(await heard('elsewhere', theirs)).not.toContain(ours);
+  const another = await made('admin', 'default', 'c');
+  expect(await heard('viewer', another)).not.toContain(theirs);
+});
