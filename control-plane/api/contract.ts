@@ -160,6 +160,13 @@ const events = {
     codes: [],
     type: 'text/event-stream',
   },
+  'GET /v1/projects/:project/events': {
+    id: 'streamProjectEvents',
+    tag: 'events',
+    summary: 'What happens from now on in one project.',
+    codes: ['NOT_FOUND'],
+    type: 'text/event-stream',
+  },
   'GET /v1/vms/:vm/events': {
     id: 'streamVmEvents',
     tag: 'events',

@@ -1,13 +1,13 @@
-// The three event streams: of one operation, of one machine, and of everything.
+// The event streams: of one operation, of one machine, of one project, and of everything.
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { Failure } from '../../protocol/failure.ts';
 import type { EventScope } from '../store/events.ts';
 import type { ApiParts } from './parts.ts';
-import { projectsOf } from './requests.ts';
+import { projectOf, projectsOf } from './requests.ts';
 import { demandOperation, demandVm } from './routes-operations.ts';
-import { eventQuery, operationParams, vmParams } from './schemas.ts';
+import { eventQuery, operationParams, projectParams, vmParams } from './schemas.ts';
 import { STREAMS_MAX, type StreamStart, streamEvents, streamStart } from './stream.ts';
 
 export function eventRoutes(root: FastifyInstance, parts: ApiParts, stop: AbortSignal): void {
@@ -32,6 +32,13 @@ export function eventRoutes(root: FastifyInstance, parts: ApiParts, stop: AbortS
       const { op } = await demandOperation(parts, request.params.op);
       return stream(reply, { op }, streamStart(request, request.query.last_event_id, true));
     },
+  );
+
+  app.get(
+    '/v1/projects/:project/events',
+    { schema: { params: projectParams, querystring: eventQuery } },
+    (request, reply) =>
+      stream(reply, { projects: [projectOf(request)] }, streamStart(request, request.query.last_event_id, false)),
   );
 
   app.get('/v1/vms/:vm/events', { schema: { params: vmParams, querystring: eventQuery } }, async (request, reply) => {

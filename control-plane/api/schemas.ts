@@ -35,6 +35,7 @@ const shortText = z.string().max(200);
 export const vmName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/);
 /** A path's `{id|name}` of a machine. */
 export const vmParams = z.strictObject({ vm: z.string().min(1).max(80) });
+export const projectParams = z.strictObject({ project: projectName });
 export const operationParams = z.strictObject({ op: operationId });
 
 // Machines.

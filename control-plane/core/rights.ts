@@ -55,6 +55,7 @@ const needs: Readonly<Record<string, Need>> = {
   markCollected: operate('operation'),
 
   streamEvents: read('all'),
+  streamProjectEvents: read('project'),
   streamVmEvents: read('vm'),
   streamOperationEvents: read('operation'),
 

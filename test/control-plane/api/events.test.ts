@@ -5,6 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { eventView } from '../../../control-plane/api/schemas.ts';
+import { appendEvent } from '../../../control-plane/store/events.ts';
+import { insertProject, putMember } from '../../../control-plane/store/projects.ts';
 import type { ScriptedAgent } from '../scripted-agent.ts';
 import { World } from '../world.ts';
 
@@ -105,6 +107,30 @@ describe('an event stream', () => {
     await world.draft(agent);
     const lines = await read(`/v1/vms/${id}/events?last_event_id=0`, 3);
     expect(lines.map(({ type }) => type)).toEqual(['vm.enrolled', 'vm.online', 'operation.created']);
+  });
+
+  test('of one project shows that project alone, and resumes there', async () => {
+    await world.draft(agent);
+    await world.store.write(async (trx) => {
+      await insertProject(trx, 'other', world.now);
+      await putMember(trx, { operator: 'admin', project: 'other', role: 'viewer' }, world.now);
+      const event = { at: world.now, vm: null, op: null, type: 'join_token.revoked', data: {} };
+      await appendEvent(trx, { ...event, project: 'other' });
+    });
+    await world.joinToken();
+    const whole = await read('/v1/projects/default/events?last_event_id=0', 5);
+    expect(whole.map(({ type }) => type)).toEqual([
+      'join_token.created',
+      'vm.enrolled',
+      'vm.online',
+      'operation.created',
+      'join_token.created',
+    ]);
+    expect(await read('/v1/projects/default/events', 2, whole[2]?.id)).toEqual(whole.slice(3));
+    const other = await read('/v1/projects/other/events?last_event_id=0', 1);
+    expect(other.map(({ type }) => type)).toEqual(['join_token.revoked']);
+    const { body } = await world.ask('GET', '/v1/projects/nowhere/events');
+    expect(body['code']).toBe('NOT_FOUND');
   });
 
   test('beats though other machines’ events keep waking it', async () => {
