@@ -38,6 +38,7 @@ const table: Readonly<Record<string, Row>> = {
   'POST /v1/operations/:op/cancel': row('operate', 'nothing'),
   'POST /v1/operations/:op/collected': row('operate', 'nothing'),
   'GET /v1/events': row('members', 'own'),
+  'GET /v1/projects/:project/events': row('members', 'nothing'),
   'GET /v1/vms/:vm/events': row('members', 'nothing'),
   'GET /v1/operations/:op/events': row('members', 'nothing'),
   'POST /v1/join-tokens': row('admins', 'nothing'),
@@ -99,7 +100,8 @@ type Given = Readonly<{ key: string | undefined; of?: typeof things; byName?: bo
 async function ask(request: string, { key, of = things, byName = false }: Given): Promise<Answer> {
   const [method = '', template = ''] = request.split(' ');
   const vm = byName ? of.name : of.vm;
-  const path = template.replace(':vm', vm).replace(':op', of.op).replace(':id', of.token);
+  const project = of === things ? 'default' : 'absent';
+  const path = template.replace(':vm', vm).replace(':op', of.op).replace(':id', of.token).replace(':project', project);
   const bodies: Record<string, object> = {
     'POST /v1/operations': { vm, account: { mode: 'generated' } },
     'POST /v1/join-tokens': { project: 'default' },
