@@ -7,29 +7,29 @@ import { Failure } from '../../protocol/failure.ts';
 import { sha256Text } from '../../protocol/keys.ts';
 import { operationId } from '../../protocol/schema.ts';
 import { type About, may, type Need, needOf, type Right } from '../core/rights.ts';
+import { livingApiKey } from '../store/api-keys.ts';
 import { findJoinToken } from '../store/join-tokens.ts';
 import { findOperation } from '../store/operations.ts';
-import { operatorOfKey } from '../store/operators.ts';
 import { type Memberships, membershipsOf } from '../store/projects.ts';
 import type { Db } from '../store/store.ts';
 import { vmsMeant } from '../store/vms.ts';
 import { entryOf } from './contract.ts';
 import type { ApiParts } from './parts.ts';
-import { callerOf, setCaller } from './requests.ts';
+import { type Caller, callerOf, setCaller } from './requests.ts';
 
 const BEARER = /^Bearer (lk_[A-Za-z0-9_-]{43})$/;
 
 /** Before any route: each that is added has to have its right. */
-export function guard(app: FastifyInstance, { store: { db }, installation }: ApiParts): void {
+export function guard(app: FastifyInstance, { store: { db }, installation, nowMs }: ApiParts): void {
+  const identify = identifier(db, nowMs);
   app.addHook('onRoute', ({ method, url }) => {
     if (method !== 'HEAD') needOf(entryOf(String(method), url).id);
   });
   app.addHook('onRequest', async (request) => {
     if (needIn(request) === 'open') return;
-    const key = BEARER.exec(request.headers.authorization ?? '')?.[1];
-    const operator = key === undefined ? null : await operatorOfKey(db, await sha256Text(key));
-    if (operator === null) throw new Failure('UNAUTHENTICATED');
-    setCaller(request, { operator, memberships: await membershipsOf(db, operator), projects: [] });
+    const shown = await identify(request);
+    if (shown === null) throw new Failure('UNAUTHENTICATED');
+    setCaller(request, { ...shown, projects: [], still: async () => (await identify(request)) !== null });
   });
   // Before the body is read for what it means: whoever may not ask is not told what is wrong with their question.
   app.addHook('preValidation', async (request) => {
@@ -37,7 +37,14 @@ export function guard(app: FastifyInstance, { store: { db }, installation }: Api
     if (need === 'open' || need === 'signed_in') return;
     const caller = callerOf(request);
     const project = await projectMeant({ db, own: installation.project }, request, need.about, caller.memberships);
-    setCaller(request, { ...caller, projects: permitted(caller.memberships, need.right, project) });
+    const projects = permitted(caller, need.right, project);
+    const still = async () => {
+      const now = await identify(request);
+      return (
+        now !== null && now.operator === caller.operator && projects.every((name) => reaches(now, need.right, name))
+      );
+    };
+    setCaller(request, { ...caller, projects, still });
   });
 }
 
@@ -47,10 +54,31 @@ function needIn({ method, routeOptions: { url } }: FastifyRequest): Need {
 }
 
 /** That project, or without one all of them, as far as the role reaches. */
-function permitted(memberships: Memberships, right: Right, project: string | null): string[] {
-  const allowed = [...memberships].filter(([name, role]) => (project ?? name) === name && may(role, right));
+function permitted(shown: Shown, right: Right, project: string | null): string[] {
+  const asked = project === null ? [...shown.memberships.keys()] : [project];
+  const allowed = asked.filter((name) => reaches(shown, right, name));
   if (allowed.length === 0) throw new Failure('FORBIDDEN', { right });
-  return allowed.map(([name]) => name);
+  return allowed;
+}
+
+function reaches({ memberships, scopes }: Shown, right: Right, project: string): boolean {
+  const role = memberships.get(project);
+  return role !== undefined && may(role, right) && scopes.includes(right);
+}
+
+type Shown = Omit<Caller, 'projects' | 'still'>;
+
+/** Who whatever a request shows belongs to, and how far it goes; `null` where it is good for nothing. */
+function identifier(db: Db, nowMs: () => number): (request: FastifyRequest) => Promise<Shown | null> {
+  return async ({ headers: { authorization = '' } }) => {
+    const key = BEARER.exec(authorization)?.[1];
+    const known = key === undefined ? null : await livingApiKey(db, await sha256Text(key), nowMs());
+    if (known === null) return null;
+    const { operator, scopes, project, expiresAt } = known;
+    const all = await membershipsOf(db, operator);
+    const memberships = new Map([...all].filter(([name]) => project === null || project === name));
+    return { operator, memberships, scopes, project, expiresAt };
+  };
 }
 
 type Place = Readonly<{ db: Db; own: string }>;
@@ -85,6 +113,8 @@ async function projectMeant(
     }
     case 'join_token':
       return known((await findJoinToken(db, String(params?.['id'])))?.project, 'token');
+    case 'installation':
+      return known(own, 'project');
     case 'project': {
       const named = params?.['project'] ?? body?.['project'];
       return known(named === undefined ? ownOrOnly(own, memberships) : String(named), 'project');

@@ -6,10 +6,23 @@ import { type JsonValue, nestingDepth } from '../../protocol/canonical.ts';
 import { Failure } from '../../protocol/failure.ts';
 import { JSON_DEPTH_MAX } from '../../protocol/limits.ts';
 import { refuseReroot } from '../../protocol/reroot.ts';
+import type { Right } from '../core/rights.ts';
 import type { Memberships } from '../store/projects.ts';
 
-/** Who asks, and where they are a member; `projects` are those that the request is about, of those where they may ask it. */
-export type Caller = Readonly<{ operator: string; memberships: Memberships; projects: readonly string[] }>;
+export type Caller = Readonly<{
+  operator: string;
+  /** Where they are a member, as far as what they show is good for it. */
+  memberships: Memberships;
+  /** What may be done with what they show, where their role allows it. */
+  scopes: readonly Right[];
+  /** The one project that it is good for, and how long; `null`: for all, for ever. */
+  project: string | null;
+  expiresAt: number | null;
+  /** Those that the request is about, of those where they may ask it. */
+  projects: readonly string[];
+  /** Whether all of that is still so. */
+  still(): Promise<boolean>;
+}>;
 
 const callers = new WeakMap<FastifyRequest, Caller>();
 

@@ -1,11 +1,11 @@
 // The event streams: of one operation, of one machine, of one project, and of everything.
 
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { Failure } from '../../protocol/failure.ts';
 import type { EventScope } from '../store/events.ts';
 import type { ApiParts } from './parts.ts';
-import { projectOf, projectsOf } from './requests.ts';
+import { callerOf, projectOf, projectsOf } from './requests.ts';
 import { demandOperation, demandVm } from './routes-operations.ts';
 import { eventQuery, operationParams, projectParams, vmParams } from './schemas.ts';
 import { STREAMS_MAX, type StreamStart, streamEvents, streamStart } from './stream.ts';
@@ -13,16 +13,16 @@ import { STREAMS_MAX, type StreamStart, streamEvents, streamStart } from './stre
 export function eventRoutes(root: FastifyInstance, parts: ApiParts, stop: AbortSignal): void {
   const app = root.withTypeProvider<ZodTypeProvider>();
   let open = 0;
-  const stream = async (reply: FastifyReply, scope: EventScope, start: StreamStart) => {
+  const stream = async (request: FastifyRequest, reply: FastifyReply, scope: EventScope, start: StreamStart) => {
     if (open >= STREAMS_MAX) throw new Failure('RATE_LIMITED', { reason: 'streams' });
     open += 1;
-    await streamEvents(parts, reply, scope, start, stop).finally(() => {
+    await streamEvents(parts, reply, scope, start, { stop, still: callerOf(request).still }).finally(() => {
       open -= 1;
     });
   };
 
   app.get('/v1/events', { schema: { querystring: eventQuery } }, (request, reply) =>
-    stream(reply, { projects: projectsOf(request) }, streamStart(request, request.query.last_event_id, false)),
+    stream(request, reply, { projects: projectsOf(request) }, streamStart(request, request.query.last_event_id, false)),
   );
 
   app.get(
@@ -30,7 +30,7 @@ export function eventRoutes(root: FastifyInstance, parts: ApiParts, stop: AbortS
     { schema: { params: operationParams, querystring: eventQuery } },
     async (request, reply) => {
       const { op } = await demandOperation(parts, request.params.op);
-      return stream(reply, { op }, streamStart(request, request.query.last_event_id, true));
+      return stream(request, reply, { op }, streamStart(request, request.query.last_event_id, true));
     },
   );
 
@@ -38,11 +38,16 @@ export function eventRoutes(root: FastifyInstance, parts: ApiParts, stop: AbortS
     '/v1/projects/:project/events',
     { schema: { params: projectParams, querystring: eventQuery } },
     (request, reply) =>
-      stream(reply, { projects: [projectOf(request)] }, streamStart(request, request.query.last_event_id, false)),
+      stream(
+        request,
+        reply,
+        { projects: [projectOf(request)] },
+        streamStart(request, request.query.last_event_id, false),
+      ),
   );
 
   app.get('/v1/vms/:vm/events', { schema: { params: vmParams, querystring: eventQuery } }, async (request, reply) => {
     const { id } = await demandVm(parts, request.params.vm);
-    return stream(reply, { vm: id }, streamStart(request, request.query.last_event_id, false));
+    return stream(request, reply, { vm: id }, streamStart(request, request.query.last_event_id, false));
   });
 }

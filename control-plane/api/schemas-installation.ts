@@ -4,12 +4,10 @@
 import { z } from 'zod';
 import { signedRoot } from '../../protocol/root.ts';
 import { bytes32, operationId, operatorName, projectName, vmId } from '../../protocol/schema.ts';
-import { roles } from '../core/rights.ts';
 import { proof } from '../signer/requests.ts';
 import { next, pageQuery } from './pages.ts';
 import { proofMethods, time, vmName } from './schemas.ts';
-
-const role = z.enum(roles);
+import { projectView, role } from './schemas-people.ts';
 
 export const joinTokenParams = z.strictObject({ id: z.string().regex(/^tok_[0-9a-hjkmnp-tv-z]{26}$/) });
 
@@ -86,7 +84,7 @@ export const whoamiView = z.strictObject({
   project: projectName,
   iss: z.string(),
   /** Where the operator is a member. */
-  projects: z.array(z.strictObject({ project: projectName, role })),
+  projects: z.array(projectView),
 });
 
 /** `POST /v1/vms/:vm/release-intent`: what an operator proves to let a held identity in again. */

@@ -270,6 +270,7 @@ export type SubmitRequest = Proof & Readonly<{ intent_hash?: string | undefined 
 
 /** The body of POSTs that say everything in their path: nothing, or `{}`. */
 export const emptyRequest = z.strictObject({}).nullish();
+export const emptyView = z.strictObject({});
 
 // Events.
 
@@ -295,6 +296,10 @@ export const eventTypes = [
   'join_token.revoked',
   'join_token.misused',
   'operator.created',
+  'project.created',
+  'project.member',
+  'api_key.created',
+  'api_key.revoked',
   'operator.alarm',
   'operator.passkey',
 ] as const;

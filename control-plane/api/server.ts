@@ -20,6 +20,7 @@ import { eventRoutes } from './routes-events.ts';
 import { installationRoutes, joinTokenRoutes, preflightRoutes } from './routes-installation.ts';
 import { operationRoutes } from './routes-operations.ts';
 import { passkeyRoutes } from './routes-passkeys.ts';
+import { apiKeyRoutes, projectRoutes } from './routes-people.ts';
 import { releaseRoutes } from './routes-release.ts';
 import { vmRoutes } from './routes-vms.ts';
 import { healthView } from './schemas.ts';
@@ -53,6 +54,8 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
   joinTokenRoutes(app, parts);
   installationRoutes(app, parts);
   passkeyRoutes(app, parts);
+  projectRoutes(app, parts);
+  apiKeyRoutes(app, parts);
   eventRoutes(app, parts, stop.signal);
   await app.register(async (operations) => operationRoutes(operations, parts));
   return app;

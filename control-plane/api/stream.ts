@@ -7,6 +7,8 @@ import type { ApiParts } from './parts.ts';
 import { viewEvent } from './views.ts';
 
 const HEARTBEAT_MS = 15_000;
+/** A stream on which nothing happens ends so long after its key did, at the latest. */
+const LOOK_MS = 5_000;
 /** Streams that may be open at a time. */
 export const STREAMS_MAX = 1_000;
 
@@ -19,13 +21,16 @@ export function streamStart(request: FastifyRequest, asked: number | undefined, 
   return { lastEventId: fromHeader ?? asked ?? null, fromFirst };
 }
 
-/** Streams until the client goes or `stop` says so. */
+/** When a stream ends that its client does not end: with the server, or once the client may not read it any more. */
+export type Ends = Readonly<{ stop: AbortSignal; still(): Promise<boolean> }>;
+
+/** Streams until the client goes or one of these says so. */
 export async function streamEvents(
   { store }: ApiParts,
   reply: FastifyReply,
   scope: EventScope,
   { lastEventId: given, fromFirst }: StreamStart,
-  stop: AbortSignal,
+  { stop, still }: Ends,
 ): Promise<void> {
   // Read before the head is sent: what happens after a client sees the stream open is in the stream.
   let id = given ?? (fromFirst ? 0 : await lastEventId(store.db));
@@ -33,16 +38,24 @@ export async function streamEvents(
   const gone = new AbortController();
   raw.on('close', () => gone.abort());
   const signal = AbortSignal.any([gone.signal, stop]);
+  const look = () =>
+    still().then(
+      (may) => may || gone.abort(),
+      () => gone.abort(),
+    );
   reply.hijack();
   raw.writeHead(200, { ...plain(reply.getHeaders()), 'content-type': 'text/event-stream' });
   raw.write(': latchkey\n\n');
   // One timer for the whole stream: other machines' events wake this one, too, and must not put its heartbeat off. A
   // client that does not read gets none.
   const heart = setInterval(() => raw.writableNeedDrain || raw.write(': heartbeat\n\n'), HEARTBEAT_MS);
+  const watch = setInterval(() => void look(), LOOK_MS);
   try {
     while (!signal.aborted) {
       const rings = store.bell.rings;
       const events = await eventsAfter(store.db, scope, id);
+      if (events.length > 0) await look();
+      if (signal.aborted) break;
       for (const event of events) {
         const text = `id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(viewEvent(event))}\n\n`;
         if (!raw.write(text)) await drained(raw, signal);
@@ -52,6 +65,7 @@ export async function streamEvents(
     }
   } finally {
     clearInterval(heart);
+    clearInterval(watch);
     raw.end();
   }
 }

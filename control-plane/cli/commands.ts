@@ -7,6 +7,7 @@ import { registerDatabaseCommands } from './commands-database.ts';
 import { registerHostCommands } from './commands-host.ts';
 import { registerKeysCommands } from './commands-keys.ts';
 import { registerOperationCommands } from './commands-operation.ts';
+import { registerPeopleCommands } from './commands-people.ts';
 import { registerResetCommands } from './commands-reset.ts';
 import { registerVmCommands } from './commands-vm.ts';
 import { EXIT } from './exit-codes.ts';
@@ -17,6 +18,7 @@ export function registerCommands(program: Command): void {
   registerResetCommands(program);
   registerOperationCommands(program);
   registerHostCommands(program);
+  registerPeopleCommands(program);
   registerKeysCommands(program);
   registerAuditCommands(program);
   registerDatabaseCommands(program);

@@ -21,10 +21,10 @@ export function may(role: Role, right: Right): boolean {
 
 /**
  * What a request is about, which says whose project counts: a thing that its path names (`vm`, `operation`, `join_token`) or
- * its body (`vm_in_body`), a project that its path or body names or else the installation's own (`project`), or whatever there
+ * its body (`vm_in_body`), a project that its path or body names or else the installation's own (`project`), the installation as such, which its own project stands for, or whatever there
  * is in the projects of the caller (`all`).
  */
-export type About = 'vm' | 'vm_in_body' | 'operation' | 'join_token' | 'project' | 'all';
+export type About = 'vm' | 'vm_in_body' | 'operation' | 'join_token' | 'project' | 'installation' | 'all';
 
 /** `open`: of anyone. `signed_in`: of whoever is known, about themselves or about what is no secret to them. */
 export type Need = 'open' | 'signed_in' | Readonly<{ right: Right; about: About }>;
@@ -64,6 +64,14 @@ const needs: Readonly<Record<string, Need>> = {
   revokeJoinToken: administer('join_token'),
   getTrust: 'signed_in',
   createOperator: administer('project'),
+  listProjects: 'signed_in',
+  createProject: administer('installation'),
+  listMembers: read('project'),
+  putMember: administer('project'),
+  removeMember: administer('project'),
+  createApiKey: 'signed_in',
+  listApiKeys: 'signed_in',
+  revokeApiKey: 'signed_in',
   beginPasskey: 'signed_in',
   registerPasskey: 'signed_in',
   whoami: 'signed_in',

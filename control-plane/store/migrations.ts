@@ -153,6 +153,20 @@ CREATE TABLE kept_answers (
 CREATE INDEX kept_answers_by_time ON kept_answers (at);
 `,
   },
+  {
+    // A key that was made before may do whatever its operator may.
+    version: 10,
+    sql: `
+ALTER TABLE api_keys ADD COLUMN id TEXT NOT NULL DEFAULT '';
+UPDATE api_keys SET id = 'key_' || substr(sha256, 1, 16);
+CREATE UNIQUE INDEX api_keys_by_id ON api_keys (id);
+ALTER TABLE api_keys ADD COLUMN name TEXT;
+ALTER TABLE api_keys ADD COLUMN scopes TEXT NOT NULL DEFAULT 'read operate audit administer';
+ALTER TABLE api_keys ADD COLUMN project TEXT;
+ALTER TABLE api_keys ADD COLUMN expires_at INTEGER;
+ALTER TABLE api_keys ADD COLUMN revoked_at INTEGER;
+`,
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;

@@ -29,3 +29,21 @@ export async function putMember(trx: Write, { operator, project, role }: Member,
 export async function insertProject(trx: Write, name: string, at: number): Promise<void> {
   await trx.insertInto('projects').values({ name, created_at: at }).execute();
 }
+
+export async function projectExists(db: Db, name: string): Promise<boolean> {
+  return (await db.selectFrom('projects').select('name').where('name', '=', name).executeTakeFirst()) !== undefined;
+}
+
+export async function membersOf(db: Db, project: string): Promise<Member[]> {
+  const rows = await db
+    .selectFrom('memberships')
+    .select(['operator', 'project', 'role'])
+    .where('project', '=', project)
+    .orderBy('operator')
+    .execute();
+  return rows.map(({ role, ...row }) => ({ ...row, role: role as Role }));
+}
+
+export async function removeMember(trx: Write, { operator, project }: Omit<Member, 'role'>): Promise<void> {
+  await trx.deleteFrom('memberships').where('operator', '=', operator).where('project', '=', project).execute();
+}

@@ -120,5 +120,15 @@ export type Tables = {
   memberships: { operator: string; project: string; role: string; added_at: number };
   /** What the signer's audit has not taken yet. */
   handover: { seq: Generated<number>; item_json: string };
-  api_keys: { sha256: string; operator: string; created_at: number };
+  api_keys: {
+    id: string;
+    sha256: string;
+    operator: string;
+    name: string | null;
+    scopes: string;
+    project: string | null;
+    created_at: number;
+    expires_at: number | null;
+    revoked_at: number | null;
+  };
 };

@@ -213,8 +213,12 @@ export class World {
 
   /** A new machine with its identity, not connected. */
   async enrolled(name?: string): Promise<ScriptedAgent> {
+    return this.enrolledWith((await this.joinToken(name === undefined ? {} : { name })).token);
+  }
+
+  async enrolledWith(token: string): Promise<ScriptedAgent> {
     const agent = await ScriptedAgent.make(this.agentUrl);
-    const refused = await agent.enrol((await this.joinToken(name === undefined ? {} : { name })).token);
+    const refused = await agent.enrol(token);
     if (refused !== null) throw new Error(`enrolment refused: ${refused}`);
     return agent;
   }

@@ -25,6 +25,16 @@ import {
   whoamiView,
 } from '../../api/schemas-installation.ts';
 import { operationList, type VmChange, vmList } from '../../api/schemas-lists.ts';
+import {
+  type ApiKeyRequest,
+  apiKeyCreated,
+  apiKeyList,
+  memberList,
+  type memberRequest,
+  memberView,
+  projectList,
+  projectView,
+} from '../../api/schemas-people.ts';
 import { preflightView } from '../../api/schemas-preflight.ts';
 import { readEvents } from './events.ts';
 import { type Connection, exchange, stream } from './http.ts';
@@ -80,6 +90,16 @@ export function connectApi(connection: Connection) {
     joinTokens: () => get(joinTokenList, '/v1/join-tokens'),
     revokeJoinToken: (id: string) =>
       exchange(connection, { method: 'DELETE', path: `/v1/join-tokens/${encodeURIComponent(id)}` }),
+    projects: () => get(projectList, '/v1/projects'),
+    createProject: (name: string) => post(projectView, '/v1/projects', { name }),
+    members: (project: string) => get(memberList, membersPath(project)),
+    putMember: (project: string, body: z.infer<typeof memberRequest>) => post(memberView, membersPath(project), body),
+    removeMember: (project: string, operator: string) =>
+      exchange(connection, { method: 'DELETE', path: `${membersPath(project)}/${encodeURIComponent(operator)}` }),
+    apiKeys: () => get(apiKeyList, '/v1/api-keys'),
+    createApiKey: (body: ApiKeyRequest) => post(apiKeyCreated, '/v1/api-keys', body),
+    revokeApiKey: (id: string) =>
+      exchange(connection, { method: 'DELETE', path: `/v1/api-keys/${encodeURIComponent(id)}` }),
     createOperator: (body: OperatorRequest) => post(operatorCreated, '/v1/operators', body),
     trust: () => get(trustView, '/v1/trust'),
     /** Raw events of one operation, from after `lastEventId`; what they mean is looked up in the operation itself. */
@@ -95,6 +115,7 @@ export function connectApi(connection: Connection) {
   };
 }
 
+const membersPath = (project: string): string => `/v1/projects/${encodeURIComponent(project)}/members`;
 const operationPath = (op: string): string => `/v1/operations/${encodeURIComponent(op)}`;
 
 async function vmPages(filter: VmFilter, page: (path: string) => Promise<z.infer<typeof vmList>>) {

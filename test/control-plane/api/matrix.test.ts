@@ -46,6 +46,14 @@ const table: Readonly<Record<string, Row>> = {
   'DELETE /v1/join-tokens/:id': row('admins', 'nothing'),
   'GET /v1/trust': row('known', 'own'),
   'POST /v1/operators': row('admins', 'nothing'),
+  'GET /v1/projects': row('known', 'own'),
+  'POST /v1/projects': row('admins', 'nothing'),
+  'GET /v1/projects/:project/members': row('members', 'nothing'),
+  'POST /v1/projects/:project/members': row('admins', 'nothing'),
+  'DELETE /v1/projects/:project/members/:operator': row('admins', 'nothing'),
+  'POST /v1/api-keys': row('known', 'own'),
+  'GET /v1/api-keys': row('known', 'own'),
+  'DELETE /v1/api-keys/:id': row('known', 'nothing'),
   'POST /v1/passkeys/options': row('known', 'own'),
   'POST /v1/passkeys': row('known', 'own'),
   'GET /v1/whoami': row('known', 'own'),
@@ -67,15 +75,24 @@ type Answer = Readonly<{ status: number; code: string | null; text: string }>;
 let world: World;
 /** By role in the project of the things; `elsewhere`: an admin of another project; `nowhere`: a member of none. */
 const keys = new Map<Role | 'elsewhere' | 'nowhere', string>();
-const things = { vm: '', name: 'web', op: '', token: '' };
+/** By key, the id of another key of the same operator. */
+const ownKeys = new Map<string, string>();
+const things = { vm: '', name: 'web', op: '', token: '', key: '', project: 'default' };
 /** Names of the same form, of things that are not there. */
-const absent = { vm: '', name: 'nothing', op: '', token: '' };
+const absent = { vm: '', name: 'nothing', op: '', token: '', key: '', project: 'nowhere' };
 
 beforeAll(async () => {
   world = await World.start();
   await world.store.write((trx) => insertProject(trx, 'other', world.now));
   for (const role of roles) await enter(role, `the-${role}`, 'default', role);
+  for (const role of roles) {
+    const { body } = await world.ask('POST', '/v1/api-keys', {}, { authorization: `Bearer ${keys.get(role)}` });
+    ownKeys.set(keys.get(role) ?? '', String(body['id']));
+  }
+  things.key = ownKeys.get(keys.get('admin') ?? '') ?? '';
   await enter('elsewhere', 'stranger', 'other', 'admin');
+  const leaving = { operator: 'leaving', project: 'default', role: 'viewer' } as const;
+  await world.store.write((trx) => insertOperator(trx, leaving, 'no-hash-of-a-key', world.now));
   await enter('nowhere', 'loner', 'other', 'admin');
   await world.store.db.deleteFrom('memberships').where('operator', '=', 'loner').execute();
   const agent = await world.enrolled(things.name);
@@ -84,7 +101,7 @@ beforeAll(async () => {
   things.token = (await world.joinToken()).id;
   const none = { at: world.now, operator: 'admin', token: null, code: 'AGENT_OFFLINE' };
   await world.store.write((trx) => putPreflight(trx, things.vm, none));
-  for (const name of ['vm', 'op', 'token'] as const) absent[name] = things[name].replace(/.{4}$/, '0000');
+  for (const name of ['vm', 'op', 'token', 'key'] as const) absent[name] = things[name].replace(/.{4}$/, '0000');
 });
 afterAll(() => world.stop());
 
@@ -100,17 +117,24 @@ type Given = Readonly<{ key: string | undefined; of?: typeof things; byName?: bo
 async function ask(request: string, { key, of = things, byName = false }: Given): Promise<Answer> {
   const [method = '', template = ''] = request.split(' ');
   const vm = byName ? of.name : of.vm;
-  const project = of === things ? 'default' : 'absent';
-  const path = template.replace(':vm', vm).replace(':op', of.op).replace(':id', of.token).replace(':project', project);
+  const id = template.startsWith('/v1/api-keys') ? (ownKeys.get(key ?? '') ?? of.key) : of.token;
+  const path = template
+    .replace(':vm', vm)
+    .replace(':operator', 'leaving')
+    .replace(':op', of.op)
+    .replace(':project', of.project)
+    .replace(':id', id);
   const bodies: Record<string, object> = {
     'POST /v1/operations': { vm, account: { mode: 'generated' } },
-    'POST /v1/join-tokens': { project: 'default' },
+    'POST /v1/join-tokens': { project: of.project },
+    'POST /v1/projects': { name: 'made' },
+    'POST /v1/projects/:project/members': { operator: 'leaving', role: 'viewer' },
     'POST /v1/operators': {
       name: `made-by-${key
         ?.slice(3, 8)
         .toLowerCase()
         .replaceAll(/[^a-z]/g, 'x')}`,
-      project: 'default',
+      project: of.project,
     },
   };
   const body = method === 'GET' ? undefined : JSON.stringify(bodies[request] ?? {});
@@ -171,11 +195,11 @@ describe.each(Object.entries(table))('%s', (request, { may: who, elsewhere }) =>
         expect(loner.text).toBe(answer.text);
       } else {
         expect([401, 404]).not.toContain(answer.status);
-        for (const thing of Object.values(things)) expect(answer.text).not.toContain(thing);
+        for (const thing of [things.vm, things.op, things.token, things.key]) expect(answer.text).not.toContain(thing);
         if (who === 'members') expect(loner).toMatchObject({ status: 403, code: 'FORBIDDEN' });
       }
     }
-    expect(await trace()).toBe(before);
+    if (elsewhere === 'nothing') expect(await trace()).toBe(before);
   });
 
   test.each(may[who].map((role) => [role]))('is let through as %s', async (role) => {

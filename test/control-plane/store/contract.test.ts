@@ -2,6 +2,14 @@
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { newOperation } from '../../../control-plane/core/operation.ts';
+import { rights } from '../../../control-plane/core/rights.ts';
+import {
+  findApiKey,
+  insertApiKey,
+  listApiKeys,
+  livingApiKey,
+  revokeApiKey,
+} from '../../../control-plane/store/api-keys.ts';
 import { appendEvent, eventsAfter, lastEventId, newestOfType } from '../../../control-plane/store/events.ts';
 import { beat, connect } from '../../../control-plane/store/gateways.ts';
 import {
@@ -25,7 +33,7 @@ import {
   receiptSha256,
   receiptsOf,
 } from '../../../control-plane/store/operations.ts';
-import { anyOperator, insertOperator, operatorExists, operatorOfKey } from '../../../control-plane/store/operators.ts';
+import { anyOperator, insertOperator, operatorExists } from '../../../control-plane/store/operators.ts';
 import { findPreflight, putPreflight } from '../../../control-plane/store/preflights.ts';
 import { insertProject, membershipsOf, putMember } from '../../../control-plane/store/projects.ts';
 import { listOperations, listVms, type VmFilter } from '../../../control-plane/store/selection.ts';
@@ -307,7 +315,23 @@ describe.each(engines)('$name', ({ start }) => {
     await store.write((trx) => insertOperator(trx, admin, 'K', T0));
     expect([await anyOperator(store.db), await operatorExists(store.db, 'admin')]).toEqual([true, true]);
     expect(await operatorExists(store.db, 'Admin')).toBe(false);
-    expect([await operatorOfKey(store.db, 'K'), await operatorOfKey(store.db, 'L')]).toEqual(['admin', null]);
+    expect(await livingApiKey(store.db, 'K', T0)).toMatchObject({
+      operator: 'admin',
+      scopes: [...rights],
+      expiresAt: null,
+    });
+    expect(await livingApiKey(store.db, 'L', T0)).toBeNull();
+    const bounded = { name: 'ci', scopes: ['operate', 'read'], project: 'other', expiresAt: T0 + 5 } as const;
+    await store.write((trx) => insertApiKey(trx, 'M', { operator: 'admin', createdAt: T0 + 1, ...bounded }));
+    expect(await livingApiKey(store.db, 'M', T0 + 4)).toMatchObject({ ...bounded, scopes: ['read', 'operate'] });
+    expect(await livingApiKey(store.db, 'M', T0 + 5)).toBeNull();
+    expect((await listApiKeys(store.db, 'admin', 9)).map(({ id }) => id)).toEqual(['key_M', 'key_K']);
+    await store.write((trx) => revokeApiKey(trx, 'key_K', T0 + 2));
+    await store.write((trx) => revokeApiKey(trx, 'key_K', T0 + 3));
+    expect([await livingApiKey(store.db, 'K', T0), (await findApiKey(store.db, 'key_K'))?.revokedAt]).toEqual([
+      null,
+      T0 + 2,
+    ]);
   });
 
   test('an operator has one role in a project, the last that was given', async () => {
