@@ -132,6 +132,11 @@ function withListener(command: Command): Command {
     .option('--database-ca <file>', 'the authority that issued its certificate, PEM (LATCHKEY_DATABASE_CA_FILE)')
     .option('--keep-events-days <days>', 'how long events are kept, 90 without it (LATCHKEY_KEEP_EVENTS_DAYS)')
     .option('--keep-operations-days <days>', 'and operations that are over, 365 (LATCHKEY_KEEP_OPERATIONS_DAYS)')
+    .option(
+      '--webhook-allow <networks>',
+      'where webhooks may go beside the Internet, 10.0.0.0/8,… (LATCHKEY_WEBHOOK_ALLOW)',
+    )
+    .option('--webhook-ca <file>', 'an authority of receivers beside the public ones, PEM (LATCHKEY_WEBHOOK_CA_FILE)')
     .option('--metrics-listen <host:port>', 'address for metrics, health and readiness (LATCHKEY_METRICS_LISTEN)')
     .option('--json', 'print one JSON object a line')
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE));

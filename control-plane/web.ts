@@ -27,6 +27,7 @@ import { signerClient } from './signer/client.ts';
 import { operationsUnderWatch } from './store/operations.ts';
 import { anyOperator, insertOperator } from './store/operators.ts';
 import { Store } from './store/store.ts';
+import { ATTEMPT_MS_MAX, startCourier } from './webhooks/courier.ts';
 
 /** Connections that may wait to be accepted: a fleet comes back all at once. */
 const BACKLOG = 4_096;
@@ -73,6 +74,7 @@ export async function openWeb(
     agentUrl: () => addresses.agent,
     caPem: tls?.caPem ?? '',
     requestsPerMinuteMax: REQUESTS_PER_MINUTE_MAX,
+    webhooks: options.webhooks,
   };
   if (role !== 'gateway') await recoverApprovals(parts, await operationsUnderWatch(store.db));
   const app = role === 'gateway' ? buildDoorman(parts, tls) : await buildServer(parts, tls);
@@ -84,13 +86,18 @@ export async function openWeb(
     undo.push(closeDoor);
     await gateway.start();
   }
-  if (role !== 'gateway') undo.push(relayAlarms(parts));
+  if (role !== 'gateway') undo.push(relayAlarms(parts), bringWebhooks(parts));
   if (observer && options.metrics) undo.push(await observer.show(options.metrics, log));
   const port = await listen(app, options);
   const { url, agentUrl } = addressesOf({ ...options, tls }, port);
   addresses.agent = agentUrl;
   announce(log, options, url);
   return url;
+}
+
+function bringWebhooks({ store, webhooks, randomBytes, nowMs, log }: ApiParts): () => Promise<void> {
+  const to = { ...webhooks, timeoutMs: ATTEMPT_MS_MAX };
+  return startCourier({ store, to, randomBytes, nowMs, log });
 }
 
 type Ground = Omit<GatewayParts, 'id' | 'authority' | 'retention'>;

@@ -19,6 +19,7 @@ export type Entry = Readonly<{
 export const tags = {
   machines: 'Virtual machines, whether they can be reset now, and letting a held identity in again.',
   operations: 'Resets: draft, intent, proof, and what became of them.',
+  webhooks: 'What happens, sent to receivers as signed messages (Standard Webhooks), and what became of each.',
   events: 'What happens, as server-sent events that a client may take up again where it stopped.',
   enrolment: 'Join tokens, with which machines enrol, and what they trust.',
   operators: 'Those who approve resets, and their passkeys.',
@@ -183,6 +184,40 @@ const events = {
   },
 } as const satisfies Record<string, Entry>;
 
+const onWebhook = { tag: 'webhooks', codes: ['NOT_FOUND'] } as const;
+
+const webhooks = {
+  'POST /v1/webhooks': {
+    id: 'createWebhook',
+    tag: 'webhooks',
+    summary: 'Registers a receiver. The secret that its messages are signed with is shown once.',
+    codes: ['NOT_FOUND', 'STATE_CONFLICT', 'SHOWN_ONCE', ...madeOnce],
+  },
+  'GET /v1/webhooks': { id: 'listWebhooks', summary: 'The receivers, oldest first.', ...onWebhook },
+  'GET /v1/webhooks/:webhook': { id: 'getWebhook', summary: 'One receiver.', ...onWebhook },
+  'DELETE /v1/webhooks/:webhook': {
+    id: 'removeWebhook',
+    summary: 'Removes a receiver, with its messages.',
+    ...onWebhook,
+  },
+  'POST /v1/webhooks/:webhook/test': {
+    id: 'testWebhook',
+    summary: 'Sends a message of type `webhook.test`.',
+    ...onWebhook,
+  },
+  'GET /v1/webhooks/:webhook/deliveries': {
+    id: 'listDeliveries',
+    summary: 'The messages of a receiver, newest first; `state=dead` for those that were given up.',
+    ...onWebhook,
+  },
+  'POST /v1/webhooks/:webhook/deliveries/:delivery/redeliver': {
+    id: 'redeliver',
+    tag: 'webhooks',
+    summary: 'Sends a message that is over once more, with the same id and all its attempts.',
+    codes: ['NOT_FOUND', 'STATE_CONFLICT'],
+  },
+} as const satisfies Record<string, Entry>;
+
 const installation = {
   'POST /v1/join-tokens': {
     id: 'createJoinToken',
@@ -306,6 +341,7 @@ const contract: Readonly<Record<string, Entry>> = {
   ...machines,
   ...operations,
   ...events,
+  ...webhooks,
   ...installation,
   ...service,
 };

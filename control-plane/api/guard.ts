@@ -13,6 +13,7 @@ import { findOperation } from '../store/operations.ts';
 import { type Memberships, membershipsOf } from '../store/projects.ts';
 import type { Db } from '../store/store.ts';
 import { vmsMeant } from '../store/vms.ts';
+import { findWebhook } from '../store/webhooks.ts';
 import { entryOf } from './contract.ts';
 import type { ApiParts } from './parts.ts';
 import { type Caller, callerOf, setCaller } from './requests.ts';
@@ -115,6 +116,8 @@ async function projectMeant(
       return known((await findJoinToken(db, String(params?.['id'])))?.project, 'token');
     case 'installation':
       return known(own, 'project');
+    case 'webhook':
+      return known((await findWebhook(db, String(params?.['webhook'])))?.project, 'webhook');
     case 'project': {
       const named = params?.['project'] ?? body?.['project'];
       return known(named === undefined ? ownOrOnly(own, memberships) : String(named), 'project');

@@ -15,11 +15,13 @@ import { intentResponse, intentSummary, operationView, problem, receiptView, sta
 import { joinTokenList, joinTokenView } from './schemas-installation.ts';
 import { operationList, vmList } from './schemas-lists.ts';
 import { preflightView } from './schemas-preflight.ts';
+import { deliveryView, webhookView } from './schemas-webhooks.ts';
 
 export type Document = OpenApi.Document;
 
 /** What has a name in the document, and is referred to by it. */
 const named = {
+  Delivery: deliveryView,
   Intent: intentResponse,
   IntentSummary: intentSummary,
   JoinToken: joinTokenView,
@@ -32,6 +34,7 @@ const named = {
   StateTime: stateTime,
   Vm: vmView,
   VmList: vmList,
+  Webhook: webhookView,
 };
 const schemaRegistry = z.registry<{ id: string }>();
 for (const [id, schema] of Object.entries(named)) schemaRegistry.add(schema, { id });

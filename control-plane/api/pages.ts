@@ -17,7 +17,7 @@ export const pageQuery = {
 /** Where the next page begins; `null` where there is none. */
 export const next = z.string().nullable();
 
-type List = 'vms' | 'operations' | 'join_tokens' | 'bulk';
+type List = 'vms' | 'operations' | 'join_tokens' | 'bulk' | 'deliveries';
 type Asked = Readonly<{ limit?: number | undefined; cursor?: string | undefined }>;
 export type Page<T> = Readonly<{ items: T[]; next: string | null }>;
 

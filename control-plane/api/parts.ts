@@ -3,6 +3,7 @@
 import type { Logger } from 'pino';
 import type { Installation } from '../config/installation.ts';
 import type { RandomBytes } from '../config/random-kernel.ts';
+import type { WebhookOptions } from '../config/webhooks.ts';
 import type { Agents } from '../gateway/agents.ts';
 import type { SignerClient } from '../signer/client.ts';
 import type { Store } from '../store/store.ts';
@@ -19,4 +20,5 @@ export type ApiParts = Readonly<{
   nowMs: () => number;
   log: Logger;
   requestsPerMinuteMax: number;
+  webhooks: WebhookOptions;
 }>;

@@ -302,6 +302,8 @@ export const eventTypes = [
   'api_key.revoked',
   'operator.alarm',
   'operator.passkey',
+  'webhook.created',
+  'webhook.removed',
 ] as const;
 
 /** One line of history. Over SSE: `id:` its id, `event:` its type, `data:` this object. */

@@ -23,6 +23,7 @@ import { passkeyRoutes } from './routes-passkeys.ts';
 import { apiKeyRoutes, projectRoutes } from './routes-people.ts';
 import { releaseRoutes } from './routes-release.ts';
 import { vmRoutes } from './routes-vms.ts';
+import { webhookRoutes } from './routes-webhooks.ts';
 import { healthView } from './schemas.ts';
 
 const BODY_BYTES_MAX = FRAME_BYTES_MAX;
@@ -56,6 +57,7 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
   passkeyRoutes(app, parts);
   projectRoutes(app, parts);
   apiKeyRoutes(app, parts);
+  webhookRoutes(app, parts);
   eventRoutes(app, parts, stop.signal);
   await app.register(async (operations) => operationRoutes(operations, parts));
   return app;

@@ -15,12 +15,14 @@ import { readIfThere } from './files.ts';
 import { type MailFlags, type MailOptions, readMailOptions } from './mail.ts';
 import { readMutualTls, readSignerPlace, type SignerFlags } from './signer-place.ts';
 import type { UserFlags } from './users.ts';
+import { readWebhookOptions, type WebhookFlags, type WebhookOptions } from './webhooks.ts';
 
 export type ServeFlags = MailFlags &
   DatabaseFlags &
   UserFlags &
   RetentionFlags &
   SignerFlags &
+  WebhookFlags &
   Readonly<{
     data?: string;
     listen?: string;
@@ -70,6 +72,7 @@ export type ServeOptions = Readonly<{
   /** Where metrics, health and readiness are; `null`: nowhere. */
   metrics: Readonly<{ host: string; port: number }> | null;
   retention: Retention;
+  webhooks: WebhookOptions;
 }>;
 
 /** Paths, besides the files of the signer's own folder: of a program that signs, and of a credential of the service manager. */
@@ -109,6 +112,7 @@ export function readServeOptions(flags: ServeFlags, env: NodeJS.ProcessEnv): Ser
     commandKey: readCommandKey(flags, env),
     signer: readSignerPlace(flags, env),
     retention: readRetention(flags, env),
+    webhooks: readWebhookOptions(flags, env),
     metrics: metrics === undefined ? null : parseListen(metrics, 'metrics-listen'),
   };
 }

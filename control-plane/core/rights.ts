@@ -20,11 +20,12 @@ export function may(role: Role, right: Right): boolean {
 }
 
 /**
- * What a request is about, which says whose project counts: a thing that its path names (`vm`, `operation`, `join_token`) or
- * its body (`vm_in_body`), a project that its path or body names or else the installation's own (`project`), the installation as such, which its own project stands for, or whatever there
- * is in the projects of the caller (`all`).
+ * What a request is about, which says whose project counts: a thing that its path names (`vm`, `operation`, `join_token`,
+ * `webhook`) or
+ * its body (`vm_in_body`), a project that its path or body names or else the installation's own (`project`), the installation
+ * as such, which its own project stands for, or whatever there is in the projects of the caller (`all`).
  */
-export type About = 'vm' | 'vm_in_body' | 'operation' | 'join_token' | 'project' | 'installation' | 'all';
+export type About = 'vm' | 'vm_in_body' | 'operation' | 'join_token' | 'webhook' | 'project' | 'installation' | 'all';
 
 /** `open`: of anyone. `signed_in`: of whoever is known, about themselves or about what is no secret to them. */
 export type Need = 'open' | 'signed_in' | Readonly<{ right: Right; about: About }>;
@@ -58,6 +59,14 @@ const needs: Readonly<Record<string, Need>> = {
   streamProjectEvents: read('project'),
   streamVmEvents: read('vm'),
   streamOperationEvents: read('operation'),
+
+  createWebhook: administer('project'),
+  listWebhooks: administer('all'),
+  getWebhook: administer('webhook'),
+  removeWebhook: administer('webhook'),
+  testWebhook: administer('webhook'),
+  listDeliveries: administer('webhook'),
+  redeliver: administer('webhook'),
 
   createJoinToken: administer('project'),
   listJoinTokens: read('all'),

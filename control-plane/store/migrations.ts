@@ -167,6 +167,22 @@ ALTER TABLE api_keys ADD COLUMN expires_at INTEGER;
 ALTER TABLE api_keys ADD COLUMN revoked_at INTEGER;
 `,
   },
+  {
+    version: 11,
+    sql: `
+CREATE TABLE webhooks (
+  id TEXT PRIMARY KEY, project TEXT NOT NULL, url TEXT NOT NULL, events_json TEXT NOT NULL, secret TEXT NOT NULL,
+  created_by TEXT NOT NULL, created_at INTEGER NOT NULL, cursor INTEGER NOT NULL) STRICT;
+CREATE TABLE deliveries (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+  webhook TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE, type TEXT NOT NULL, body TEXT NOT NULL,
+  state TEXT NOT NULL, attempts INTEGER NOT NULL, next_at INTEGER NOT NULL, lease TEXT, lease_until INTEGER NOT NULL,
+  status INTEGER, error TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL) STRICT;
+CREATE INDEX deliveries_by_webhook ON deliveries (webhook, seq);
+CREATE INDEX deliveries_pending ON deliveries (webhook, next_at) WHERE state = 'pending';
+CREATE INDEX deliveries_over ON deliveries (updated_at) WHERE state <> 'pending';
+`,
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;

@@ -1,5 +1,5 @@
-// What is old is forgotten, a little at a time, so that nobody waits for it: events, and operations that ended with their
-// receipts. The signer's audit keeps for ever what was signed.
+// What is old is forgotten, a little at a time, so that nobody waits for it: events, webhooks that are over, and operations
+// that ended with their receipts. The signer's audit keeps for ever what was signed.
 
 import type { Store, Write } from './store.ts';
 
@@ -17,6 +17,7 @@ export async function forgetOld(store: Store, { eventsDays, operationsDays }: Re
   const [events, operations] = [now - eventsDays * DAY_MS, now - operationsDays * DAY_MS];
   while ((await store.write((trx) => forgetEvents(trx, events))) === ROWS_MAX);
   while ((await store.write((trx) => forgetOperations(trx, operations))) === ROWS_MAX);
+  while ((await store.write((trx) => forgetDeliveries(trx, events))) === ROWS_MAX);
 }
 
 /** Those of operations that are not over stay, so that whoever watches one can read it from its beginning. */
@@ -57,4 +58,18 @@ async function forgetOperations(trx: Write, before: number): Promise<number> {
     await trx.deleteFrom('operations').where('op', 'in', ops).execute();
   }
   return ops.length;
+}
+
+/** As long as the events that they tell of. */
+async function forgetDeliveries(trx: Write, before: number): Promise<number> {
+  const rows = await trx
+    .selectFrom('deliveries')
+    .select('id')
+    .where('state', '<>', 'pending')
+    .where('updated_at', '<', before)
+    .limit(ROWS_MAX)
+    .execute();
+  const ids = rows.map(({ id }) => id);
+  if (ids.length > 0) await trx.deleteFrom('deliveries').where('id', 'in', ids).execute();
+  return ids.length;
 }

@@ -86,7 +86,43 @@ export type JoinTokenTable = {
   instance_sha256: string | null;
 };
 
+/** A receiver of webhooks. Its secret is kept as it is: whoever signs with it needs it. */
+export type WebhookTable = {
+  id: string;
+  project: string;
+  url: string;
+  /** The types of events that it gets. */
+  events_json: string;
+  secret: string;
+  created_by: string;
+  created_at: number;
+  /** The last event that was looked at for it. */
+  cursor: number;
+};
+
+/** One message to one receiver, as often as it is tried. */
+export type DeliveryTable = {
+  seq: Generated<number>;
+  id: string;
+  webhook: string;
+  type: string;
+  body: string;
+  state: 'pending' | 'delivered' | 'dead';
+  attempts: number;
+  /** By the database's clock, as the lease is. */
+  next_at: number;
+  lease: string | null;
+  lease_until: number;
+  /** What the last attempt was answered, and why it failed. */
+  status: number | null;
+  error: string | null;
+  created_at: number;
+  updated_at: number;
+};
+
 export type Tables = {
+  webhooks: WebhookTable;
+  deliveries: DeliveryTable;
   vms: VmTable;
   /** What `labels_json` says, to choose machines by. */
   vm_labels: { vm: string; name: string; value: string };

@@ -114,7 +114,7 @@ export class World {
   async #assemble(limits: Partial<DoorLimits & Pick<ApiParts, 'requestsPerMinuteMax'>>): Promise<void> {
     const paths = pathsIn(this.data);
     const nowMs = () => this.now;
-    const log = this.#log();
+    const { log } = this;
     const installation = await openInstallation(paths, { randomBytes: kernel, nowMs });
     const authority = await SessionAuthority.open(paths);
     const store = await Store.open({ file: paths.database });
@@ -145,6 +145,7 @@ export class World {
       agentUrl: () => this.agentUrl,
       caPem: '',
       requestsPerMinuteMax,
+      webhooks: { allowed: [['127.0.0.0', 8]], ca: null },
     };
     const app = await buildServer(api, null);
     this.#undo.push(() => app.close());
@@ -179,7 +180,7 @@ export class World {
     };
   }
 
-  #log(): Logger {
+  get log(): Logger {
     return openLog('world', 'debug', { write: (line: string) => this.logged.push(line) });
   }
 

@@ -41,6 +41,13 @@ const table: Readonly<Record<string, Row>> = {
   'GET /v1/projects/:project/events': row('members', 'nothing'),
   'GET /v1/vms/:vm/events': row('members', 'nothing'),
   'GET /v1/operations/:op/events': row('members', 'nothing'),
+  'POST /v1/webhooks': row('admins', 'nothing'),
+  'GET /v1/webhooks': row('admins', 'own'),
+  'GET /v1/webhooks/:webhook': row('admins', 'nothing'),
+  'POST /v1/webhooks/:webhook/test': row('admins', 'nothing'),
+  'GET /v1/webhooks/:webhook/deliveries': row('admins', 'nothing'),
+  'POST /v1/webhooks/:webhook/deliveries/:delivery/redeliver': row('admins', 'nothing'),
+  'DELETE /v1/webhooks/:webhook': row('admins', 'nothing'),
   'POST /v1/join-tokens': row('admins', 'nothing'),
   'GET /v1/join-tokens': row('members', 'own'),
   'DELETE /v1/join-tokens/:id': row('admins', 'nothing'),
@@ -77,9 +84,9 @@ let world: World;
 const keys = new Map<Role | 'elsewhere' | 'nowhere', string>();
 /** By key, the id of another key of the same operator. */
 const ownKeys = new Map<string, string>();
-const things = { vm: '', name: 'web', op: '', token: '', key: '', project: 'default' };
+const things = { vm: '', name: 'web', op: '', token: '', key: '', webhook: '', delivery: '', project: 'default' };
 /** Names of the same form, of things that are not there. */
-const absent = { vm: '', name: 'nothing', op: '', token: '', key: '', project: 'nowhere' };
+const absent = { ...things, name: 'nothing', project: 'nowhere' };
 
 beforeAll(async () => {
   world = await World.start();
@@ -99,9 +106,14 @@ beforeAll(async () => {
   things.vm = (await world.vmOf(agent)).id;
   things.op = (await world.draft(agent)).op;
   things.token = (await world.joinToken()).id;
+  const hooked = await world.ask('POST', '/v1/webhooks', { url: 'https://hooks.invalid/', events: ['vm.released'] });
+  things.webhook = String(hooked.body['id']);
+  const tried = await world.ask('POST', `/v1/webhooks/${things.webhook}/test`, {});
+  things.delivery = String(tried.body['id']);
   const none = { at: world.now, operator: 'admin', token: null, code: 'AGENT_OFFLINE' };
   await world.store.write((trx) => putPreflight(trx, things.vm, none));
-  for (const name of ['vm', 'op', 'token', 'key'] as const) absent[name] = things[name].replace(/.{4}$/, '0000');
+  for (const name of ['vm', 'op', 'token', 'key', 'webhook', 'delivery'] as const)
+    absent[name] = things[name].replace(/.{4}$/, '0000');
 });
 afterAll(() => world.stop());
 
@@ -123,10 +135,13 @@ async function ask(request: string, { key, of = things, byName = false }: Given)
     .replace(':operator', 'leaving')
     .replace(':op', of.op)
     .replace(':project', of.project)
+    .replace(':webhook', of.webhook)
+    .replace(':delivery', of.delivery)
     .replace(':id', id);
   const bodies: Record<string, object> = {
     'POST /v1/operations': { vm, account: { mode: 'generated' } },
     'POST /v1/join-tokens': { project: of.project },
+    'POST /v1/webhooks': { project: of.project, url: 'https://hooks.invalid/' },
     'POST /v1/projects': { name: 'made' },
     'POST /v1/projects/:project/members': { operator: 'leaving', role: 'viewer' },
     'POST /v1/operators': {
@@ -160,9 +175,9 @@ async function ask(request: string, { key, of = things, byName = false }: Given)
 }
 
 async function trace(): Promise<string> {
-  const count = async (of: 'events' | 'operators' | 'api_keys' | 'join_tokens' | 'operations') =>
+  const tables = ['events', 'operators', 'api_keys', 'join_tokens', 'operations', 'webhooks', 'deliveries'] as const;
+  const count = async (of: (typeof tables)[number]) =>
     (await world.store.db.selectFrom(of).selectAll().execute()).length;
-  const tables = ['events', 'operators', 'api_keys', 'join_tokens', 'operations'] as const;
   return JSON.stringify(await Promise.all(tables.map(count)));
 }
 
@@ -195,7 +210,8 @@ describe.each(Object.entries(table))('%s', (request, { may: who, elsewhere }) =>
         expect(loner.text).toBe(answer.text);
       } else {
         expect([401, 404]).not.toContain(answer.status);
-        for (const thing of [things.vm, things.op, things.token, things.key]) expect(answer.text).not.toContain(thing);
+        for (const thing of [things.vm, things.op, things.token, things.key, things.webhook])
+          expect(answer.text).not.toContain(thing);
         if (who === 'members') expect(loner).toMatchObject({ status: 403, code: 'FORBIDDEN' });
       }
     }
