@@ -20,13 +20,11 @@ import {
   x25519Jwk,
 } from './schema.ts';
 
-const generatedSource = z.strictObject({ mode: z.literal('generated'), recipient_jwk: x25519Jwk });
+export const typedSource = z.strictObject({ mode: z.literal('typed'), sealed_sha256: bytes32 });
+export const generatedSource = z.strictObject({ mode: z.literal('generated'), recipient_jwk: x25519Jwk });
 
 /** Where the secret comes from: typed by the operator and sealed to the executor, or generated there and sealed to a recipient. */
-export const secretSource = z.discriminatedUnion('mode', [
-  z.strictObject({ mode: z.literal('typed'), sealed_sha256: bytes32 }),
-  generatedSource,
-]);
+export const secretSource = z.discriminatedUnion('mode', [typedSource, generatedSource]);
 export type SecretSource = z.infer<typeof secretSource>;
 
 const opening = {

@@ -57,6 +57,19 @@ const onCeremony = [
 
 const machines = {
   'GET /v1/vms': { id: 'listVms', tag: 'machines', summary: 'The machines.', codes: ['NOT_FOUND'] },
+  'POST /v1/vms': {
+    id: 'createVm',
+    tag: 'machines',
+    summary:
+      'Registers a machine to come, and answers what its first boot needs. An operator has to prove its first passwords.',
+    codes: ['ALREADY_EXISTS', 'NOT_FOUND', 'SHOWN_ONCE', 'REROOT_REFUSED', ...madeOnce],
+  },
+  'DELETE /v1/vms/:vm': {
+    id: 'removeVm',
+    tag: 'machines',
+    summary: 'Takes back a machine that has not come; its join token admits nobody any more.',
+    codes: ['NOT_FOUND', 'STATE_CONFLICT', 'REROOT_REFUSED'],
+  },
   'GET /v1/vms/:vm': { id: 'getVm', tag: 'machines', summary: 'One machine, by id or name.', codes: ['NOT_FOUND'] },
   'PATCH /v1/vms/:vm': {
     id: 'changeVm',
@@ -95,7 +108,7 @@ const operations = {
     id: 'createOperation',
     tag: 'operations',
     summary: 'Drafts a reset. Nothing is done before an operator has proven it.',
-    codes: ['NOT_FOUND', 'BUSY', 'AGENT_QUARANTINED', 'REROOT_REFUSED', ...madeOnce],
+    codes: ['NOT_FOUND', 'BUSY', 'AGENT_QUARANTINED', 'NOT_ENROLLED', 'REROOT_REFUSED', ...madeOnce],
   },
   'GET /v1/operations': {
     id: 'listOperations',

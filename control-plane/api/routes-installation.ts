@@ -12,6 +12,7 @@ import { findJoinToken, insertJoinToken, listJoinTokens, markRevoked, stateOf } 
 import { insertOperator, operatorExists } from '../store/operators.ts';
 import { findPreflight } from '../store/preflights.ts';
 import type { Write } from '../store/store.ts';
+import { isEnrolled } from '../store/vms.ts';
 import { makingOnce } from './idempotency.ts';
 import { pageOf } from './pages.ts';
 import type { ApiParts } from './parts.ts';
@@ -44,7 +45,7 @@ export function preflightRoutes(root: FastifyInstance, parts: ApiParts): void {
   app.get(path, { schema: { params: vmParams, response: { 200: preflightView } } }, async ({ params }) => {
     const vm = await demandVm(parts, params.vm);
     const found = await findPreflight(store.db, vm.id);
-    if (!found) throw new Failure('NOT_FOUND', { vm: vm.name, what: 'preflight' });
+    if (!found || !isEnrolled(vm)) throw new Failure('NOT_FOUND', { vm: vm.name, what: 'preflight' });
     return viewPreflight(vm, found);
   });
 
@@ -53,6 +54,7 @@ export function preflightRoutes(root: FastifyInstance, parts: ApiParts): void {
     { schema: { params: vmParams, body: emptyRequest, response: { 200: preflightView } } },
     async (request) => {
       const vm = await demandVm(parts, request.params.vm);
+      if (!isEnrolled(vm)) throw new Failure('AGENT_OFFLINE', { vm: vm.name });
       return viewPreflight(vm, await agents.preflight(vm, operatorOf(request)));
     },
   );

@@ -3,7 +3,7 @@
 
 import { z } from 'zod';
 import { factorMethods } from '../../protocol/command.ts';
-import { secretSource } from '../../protocol/intent.ts';
+import { generatedSource, secretSource, typedSource } from '../../protocol/intent.ts';
 import { states } from '../../protocol/lifecycle.ts';
 import { GRACE_S_MAX, INTENT_TTL_S_MAX } from '../../protocol/limits.ts';
 import { verified, vncStates } from '../../protocol/receipt.ts';
@@ -46,7 +46,8 @@ export const vmView = z.strictObject({
   name: vmName,
   project: projectName,
   online: z.boolean(),
-  enrolled_at: time,
+  /** `null` of a machine to come. */
+  enrolled_at: time.nullable(),
   last_seen: time.nullable(),
   boot: z.nullable(bootId),
   agent_version: shortText.nullable(),
@@ -56,8 +57,19 @@ export const vmView = z.strictObject({
   /** Why and since when its identity is held; no operation starts before an operator has cleared it. */
   quarantine: z.strictObject({ code, since: time }).nullable(),
   labels: z.record(z.string(), z.string()),
-  ik: ed25519Jwk,
-  ek: ed25519Jwk,
+  /** Its link's key and its executor's; `null` of a machine to come. */
+  ik: z.nullable(ed25519Jwk),
+  ek: z.nullable(ed25519Jwk),
+  /** How it was registered before it came, and the operation that sets its first passwords. */
+  provision: z
+    .strictObject({
+      account: z.nullable(accountName),
+      vnc_initial: z.enum(['same', 'independent']).nullable(),
+      op: operationId,
+    })
+    .nullable(),
+  /** It was registered, and taken back before it came. */
+  removed: z.boolean(),
   /** The approved operation that is under way, if one is. */
   busy: z.nullable(operationId),
 });
@@ -89,6 +101,8 @@ export const operationRequest = z
       })
       .optional(),
     reboot: z.strictObject({ grace_s: z.number().int().min(0).max(GRACE_S_MAX).optional() }).optional(),
+    /** When its window opens: until then it waits, whatever was proven. Not with a typed password. */
+    not_before: time.optional(),
     method: z.literal('online').optional(),
   })
   .refine(({ account, vnc }) => account !== undefined || vnc !== undefined, { path: ['account'] });
@@ -126,7 +140,8 @@ export const operationView = z.strictObject({
   vm_name: vmName,
   agent: agentId,
   project: projectName,
-  act: z.literal('reset'),
+  /** `initialise`: the first passwords of a machine that was registered. */
+  act: z.enum(['reset', 'initialise']),
   state: z.enum(states),
   ended: z.boolean(),
   /** Whether an operator's proof was accepted, and when. */
@@ -156,14 +171,24 @@ export const operationView = z.strictObject({
       unlock: z.boolean(),
     })
     .nullable(),
-  vnc: z.strictObject({ server: z.nullable(vncServerId), mode, restart: z.boolean() }).nullable(),
+  vnc: z
+    .strictObject({
+      server: z.nullable(vncServerId),
+      /** `same`: the account's password. */
+      mode: z.enum(['generated', 'typed', 'same']),
+      restart: z.boolean(),
+    })
+    .nullable(),
   /** The servers that the agent found when it was ready. */
   vnc_servers: z.array(readyVnc),
   /** The agent's signed `lk-ready+jws`, while it is alive: verify it with `ek` before sealing to its key. */
   ready: z.nullable(compactToken),
   ready_expires_at: time.nullable(),
-  ek: ed25519Jwk,
+  /** `null` of a machine to come. */
+  ek: z.nullable(ed25519Jwk),
   intent_hash: z.nullable(bytes32),
+  /** Its window: before the one and after the other nothing of it is sent. */
+  not_before: time.nullable(),
   not_after: time.nullable(),
   verified: z.nullable(verified),
   /** Where the VNC secret stands, by the last receipt that says so. */
@@ -207,7 +232,7 @@ export const intentSummary = z.strictObject({
   vm_name: vmName,
   agent: agentId,
   operator: operatorName,
-  act: z.literal('reset'),
+  act: z.enum(['reset', 'initialise']),
   account: z
     .strictObject({
       name: z.nullable(accountName),
@@ -216,8 +241,15 @@ export const intentSummary = z.strictObject({
       unlock: z.boolean(),
     })
     .nullable(),
-  vnc: z.strictObject({ server: z.nullable(vncServerId), secret: secretSource, restart: z.boolean() }).nullable(),
+  vnc: z
+    .strictObject({
+      server: z.nullable(vncServerId),
+      secret: z.union([typedSource, generatedSource, z.literal('same')]),
+      restart: z.boolean(),
+    })
+    .nullable(),
   reboot: z.strictObject({ kind: z.literal('normal'), grace_s: z.number().int().min(0) }),
+  not_before: time.nullable(),
   not_after: time,
   /** Codes to show before the confirmation. */
   warnings: z.array(code),
@@ -292,6 +324,8 @@ export const eventTypes = [
   'vm.flag',
   'vm.preflight',
   'vm.released',
+  'vm.registered',
+  'vm.removed',
   'join_token.created',
   'join_token.revoked',
   'join_token.misused',

@@ -21,6 +21,7 @@ import { installationRoutes, joinTokenRoutes, preflightRoutes } from './routes-i
 import { operationRoutes } from './routes-operations.ts';
 import { passkeyRoutes } from './routes-passkeys.ts';
 import { apiKeyRoutes, projectRoutes } from './routes-people.ts';
+import { provisioningRoutes } from './routes-provisioning.ts';
 import { releaseRoutes } from './routes-release.ts';
 import { vmRoutes } from './routes-vms.ts';
 import { webhookRoutes } from './routes-webhooks.ts';
@@ -59,6 +60,7 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
   apiKeyRoutes(app, parts);
   webhookRoutes(app, parts);
   eventRoutes(app, parts, stop.signal);
+  await app.register(async (machines) => provisioningRoutes(machines, parts));
   await app.register(async (operations) => operationRoutes(operations, parts));
   return app;
 }

@@ -3,26 +3,33 @@
 import { Failure } from '../../protocol/failure.ts';
 import { readIntent } from '../../protocol/intent.ts';
 import { isEnd } from '../../protocol/lifecycle.ts';
-import { INTENT_TTL_S } from '../../protocol/limits.ts';
+import { INTENT_TTL_S, INTENT_TTL_S_MAX } from '../../protocol/limits.ts';
 import { newId } from '../../protocol/schema.ts';
 import { demandMatching, isTyped } from '../core/draft.ts';
 import { newOperation, type Operation } from '../core/operation.ts';
 import { isTaken } from '../core/progress.ts';
 import { change, findOperation, insertOperation, openOperations } from '../store/operations.ts';
 import type { Db, Write } from '../store/store.ts';
-import type { Vm } from '../store/vms.ts';
+import { isEnrolled, type Vm } from '../store/vms.ts';
 import type { ApiParts } from './parts.ts';
 import type { IntentRequest, IntentResponse, IntentSummary, OperationRequest } from './schemas.ts';
+
+/** How long a machine to come may take: its join token's life. */
+const JOIN_S = 3_600;
 
 export async function createDraft(
   { store, agents, randomBytes, nowMs }: ApiParts,
   vm: Vm,
   operator: string,
-  { account, vnc, reboot }: OperationRequest,
+  { account, vnc, reboot, not_before }: OperationRequest,
   made: (trx: Write, operation: Operation) => Promise<void>,
 ): Promise<Operation> {
   demandFreeIdentity(vm);
+  // One to come is given its first passwords and nothing else.
+  if (!isEnrolled(vm)) throw new Failure('NOT_ENROLLED', { vm: vm.name });
+  const window = not_before === undefined ? {} : { notBeforeS: windowOf(not_before, { account, vnc }, nowMs()) };
   const draft = {
+    ...window,
     account: account ? { name: account.name ?? null, unlock: account.unlock ?? false, mode: account.mode } : null,
     vnc: vnc ? { server: vnc.server ?? null, restart: vnc.restart ?? false, mode: vnc.mode } : null,
     graceS: reboot?.grace_s ?? 0,
@@ -36,6 +43,16 @@ export async function createDraft(
   });
   agents.nudge(id);
   return operation;
+}
+
+/** Throws `REQUEST_INVALID` for a window that an intent cannot wait for, or a password that only the executor of now can open. */
+function windowOf(notBefore: string, { account, vnc }: Pick<OperationRequest, 'account' | 'vnc'>, now: number): number {
+  const opensS = Math.ceil(Date.parse(notBefore) / 1000);
+  if (opensS * 1000 > now + INTENT_TTL_S_MAX * 1000) throw new Failure('REQUEST_INVALID', { field: 'not_before' });
+  if (account?.mode === 'typed' || vnc?.mode === 'typed') {
+    throw new Failure('REQUEST_INVALID', { field: 'not_before', reason: 'typed' });
+  }
+  return opensS;
 }
 
 /** What a held identity says, nobody can rely on: nothing is started on it. */
@@ -72,15 +89,18 @@ export async function buildIntent(
       ? {
           account: {
             name: draft.account.name,
-            uid: ready === null ? null : (seen?.account?.uid ?? null),
+            // First passwords were asked for when there was nobody to name a uid.
+            uid: ready === null || draft.joinSha256 !== undefined ? null : (seen?.account?.uid ?? null),
             unlock: draft.account.unlock,
             secret: account.secret,
           },
         }
       : {}),
-    ...(draft.vnc && vnc ? { vnc: { server: draft.vnc.server, restart: draft.vnc.restart, secret: vnc.secret } } : {}),
+    ...vncOf(draft, vnc),
+    ...(draft.joinSha256 === undefined ? {} : { join_sha256: draft.joinSha256 }),
+    ...(draft.notBeforeS === undefined ? {} : { not_before: draft.notBeforeS }),
     grace_s: draft.graceS,
-    valid_s: request.valid_s ?? INTENT_TTL_S,
+    valid_s: validS(operation, request, parts.nowMs()),
   });
   const sealed = sealedOf(request);
   const sealedFor = isTyped(draft) ? (ready?.token ?? null) : null;
@@ -91,6 +111,20 @@ export async function buildIntent(
   });
   const { intent: bytes, intent_hash, methods } = built;
   return { intent: bytes, intent_hash, summary: summarise(bytes, vm, operation), methods };
+}
+
+function vncOf({ vnc: drafted }: Operation['draft'], given: IntentRequest['vnc']) {
+  const secret = drafted?.mode === 'same' ? ('same' as const) : given?.secret;
+  return drafted && secret ? { vnc: { server: drafted.server, restart: drafted.restart, secret } } : {};
+}
+
+/** From now on. By default a reset has its time from when its window opens, and first passwords from when the machine must have come. */
+function validS({ draft, createdAt }: Operation, { valid_s }: IntentRequest, now: number): number {
+  const opensS = (draft.notBeforeS ?? 0) - Math.floor(now / 1000);
+  const comesS = draft.joinSha256 === undefined ? 0 : JOIN_S + Math.ceil((createdAt - now) / 1000);
+  const wanted = valid_s ?? Math.min(INTENT_TTL_S + Math.max(0, opensS, comesS), INTENT_TTL_S_MAX);
+  if (wanted <= opensS) throw new Failure('REQUEST_INVALID', { field: 'valid_s', reason: 'not_before' });
+  return wanted;
 }
 
 function sealedOf({ account, vnc }: IntentRequest): Operation['sealed'] {
@@ -105,23 +139,29 @@ function sealedOf({ account, vnc }: IntentRequest): Operation['sealed'] {
 /** From the intent's bytes, so that what is shown is what is proven. */
 export function summarise(bytes: string, vm: Vm, { seen }: Operation): IntentSummary {
   const intent = readIntent(bytes);
-  if (intent.act !== 'reset' || intent.agent === undefined) throw new Failure('INTERNAL', { reason: 'act' });
+  if (intent.act === 'cancel' || intent.agent === undefined) throw new Failure('INTERNAL', { reason: 'act' });
   const accountState = seen?.account?.state;
   const found = [
     ...(seen?.warnings ?? []),
     ...(seen?.accountCode ? [seen.accountCode] : []),
     ...(accountState === 'locked' && !intent.account?.unlock ? ['ACCOUNT_LOCKED'] : []),
     ...(accountState === 'expired' ? ['ACCOUNT_EXPIRED'] : []),
-    ...(intent.account ? ['DATA_KEYS_AT_RISK'] : []),
+    ...(intent.act === 'reset' && intent.account ? ['DATA_KEYS_AT_RISK'] : []),
+    // Where the server turns out to be one that reads 8 characters, whoever reads its file has those of the account.
+    ...(intent.act === 'initialise' && intent.vnc?.secret === 'same' ? ['VNC_SHARES_ACCOUNT_PASSWORD'] : []),
   ];
   return {
     vm_name: vm.name,
     agent: intent.agent,
     operator: intent.operator,
-    act: 'reset',
+    act: intent.act,
     account: intent.account ?? null,
     vnc: intent.vnc ?? null,
     reboot: intent.reboot,
+    not_before:
+      intent.act === 'reset' && intent.not_before !== undefined
+        ? new Date(intent.not_before * 1000).toISOString()
+        : null,
     not_after: new Date(intent.not_after * 1000).toISOString(),
     warnings: [...new Set(found)],
   };

@@ -11,7 +11,7 @@ import type { StoredEvent } from '../store/events.ts';
 import { type JoinToken, stateOf } from '../store/join-tokens.ts';
 import type { StoredReceipt } from '../store/operations.ts';
 import type { StoredPreflight } from '../store/preflights.ts';
-import type { Vm } from '../store/vms.ts';
+import type { EnrolledVm, Vm } from '../store/vms.ts';
 import type { EventView, OperationView, VmView } from './schemas.ts';
 import type { JoinTokenView } from './schemas-installation.ts';
 import type { PreflightView } from './schemas-preflight.ts';
@@ -26,7 +26,7 @@ export function viewVm(vm: Vm, online: boolean, busy: string | null): VmView {
     name: vm.name,
     project: vm.project,
     online,
-    enrolled_at: iso(vm.enrolledAt),
+    enrolled_at: isoOrNull(vm.enrolledAt),
     last_seen: isoOrNull(vm.lastSeen),
     boot: vm.boot,
     agent_version: vm.agentVersion,
@@ -36,11 +36,17 @@ export function viewVm(vm: Vm, online: boolean, busy: string | null): VmView {
     labels: { ...vm.labels },
     ik: vm.ik,
     ek: vm.ek,
+    provision: vm.provision && {
+      account: vm.provision.account,
+      vnc_initial: vm.provision.vncInitial,
+      op: vm.provision.op,
+    },
+    removed: vm.removed,
     busy,
   };
 }
 
-export function viewPreflight(vm: Vm, { at, operator, code, token }: StoredPreflight): PreflightView {
+export function viewPreflight(vm: EnrolledVm, { at, operator, code, token }: StoredPreflight): PreflightView {
   const said = token === null ? null : readPreflight(payloadOf(token));
   return {
     vm: vm.id,
@@ -86,7 +92,7 @@ export function viewOperation(
     vm_name: vm.name,
     agent: operation.agent,
     project: operation.project,
-    act: 'reset',
+    act: draft.joinSha256 === undefined ? 'reset' : 'initialise',
     state: operation.state,
     ended: isEnd(operation.state),
     approved: operation.approvedAt !== null,
@@ -106,6 +112,7 @@ export function viewOperation(
     ready_expires_at: live ? iso(readyUntil) : null,
     ek: vm.ek,
     intent_hash: intent?.hash ?? null,
+    not_before: draft.notBeforeS === undefined ? null : iso(draft.notBeforeS * 1000),
     not_after: isoOrNull(intent && intent.notAfterS * 1000),
     verified: operation.verified,
     vnc_state: operation.vncState ?? null,

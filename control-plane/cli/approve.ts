@@ -2,7 +2,7 @@
 // proves them with a factor of their own.
 
 import { Failure } from '../../protocol/failure.ts';
-import { type ResetIntent, readIntent } from '../../protocol/intent.ts';
+import { readIntent, type WorkIntent } from '../../protocol/intent.ts';
 import { fromBase64url, sha256, toBase64url } from '../../protocol/keys.ts';
 import type { Secret } from '../../protocol/secret.ts';
 import type { OperationView } from '../api/schemas.ts';
@@ -28,7 +28,7 @@ export async function approveOperation({ api, ...rest }: Client, op: string, opt
   const hash = toBase64url(hashBytes);
   const intent = readIntent(shown.intent);
   // What is shown is what is proven: bytes of another operation or machine are not.
-  if (hash !== shown.intent_hash || intent.act !== 'reset' || intent.op !== op || intent.agent !== operation.agent) {
+  if (hash !== shown.intent_hash || intent.act === 'cancel' || intent.op !== op || intent.agent !== operation.agent) {
     throw new Failure('AUTHZ_INVALID', { field: 'intent', reason: 'the control plane shows something else' });
   }
   if (shown.awaits !== 'second') throw new Failure('STATE_CONFLICT', { state: operation.state, awaits: shown.awaits });
@@ -47,13 +47,11 @@ export async function approveOperation({ api, ...rest }: Client, op: string, opt
   else writeLine(`Approved as ${op}.`);
 }
 
-function show(
-  operation: OperationView,
-  { operator, account, vnc, reboot }: ResetIntent,
-  { json }: ApproveOptions,
-): void {
+function show(operation: OperationView, intent: WorkIntent, { json }: ApproveOptions): void {
+  const { act, operator, account, vnc, reboot } = intent;
   if (json) {
-    writeJson({ event: 'summary', op: operation.op, vm: operation.vm_name, operator, account: account?.name ?? null });
+    const name = account?.name ?? null;
+    writeJson({ event: 'summary', op: operation.op, vm: operation.vm_name, act, operator, account: name });
     return;
   }
   writeLine(
@@ -61,8 +59,19 @@ function show(
       ['asked for by', operator],
       ['machine', `${printable(operation.vm_name)} (agent ${operation.agent})`],
       ['account', account ? `${account.name ?? 'the default administrator'}, ${account.secret.mode} password` : 'none'],
-      ['VNC', vnc ? `${vnc.server ?? 'the machine’s server'}, ${vnc.secret.mode} password` : 'none'],
+      ['VNC', vnc ? `${vnc.server ?? 'the machine’s server'}, ${vncPassword(vnc.secret)}` : 'none'],
+      ['is', act === 'reset' ? 'a reset' : 'the first passwords of a machine to come'],
+      ...windowOf(intent),
       ['restart', reboot.grace_s === 0 ? 'at once' : `after ${durationText(reboot.grace_s)}`],
     ]),
   );
+}
+
+const vncPassword = (secret: NonNullable<WorkIntent['vnc']>['secret']): string =>
+  secret === 'same' ? 'the account’s password' : `${secret.mode} password`;
+
+function windowOf(intent: WorkIntent): (readonly [string, string])[] {
+  if (intent.act !== 'reset' || intent.not_before === undefined) return [];
+  const [opens, ends] = [intent.not_before, intent.not_after].map((s) => new Date(s * 1_000).toISOString());
+  return [['window', `${opens} to ${ends}`]];
 }

@@ -3,6 +3,7 @@
 
 import { type Command, Option } from 'commander';
 import { pathsIn } from '../config/paths.ts';
+import { type Delivery, deliveries, materialOf } from '../core/join-material.ts';
 import { roles } from '../core/rights.ts';
 import { adminClient } from '../signer/client.ts';
 import { type CommonOptions, onHost, onServer, withConnection, withJson } from './action.ts';
@@ -12,7 +13,7 @@ import { dataFolder } from './connection.ts';
 import { addOperator, exportOperators, type OperatorOptions, recoverOperator } from './operator.ts';
 import { registerPolicy } from './operator-policy.ts';
 import { UsageError } from './prompts.ts';
-import { type Delivery, deliveries, instructions, materialOf, writeMaterial } from './token-delivery.ts';
+import { instructions, writeMaterial } from './token-delivery.ts';
 import { exportTrust, type TrustOptions } from './trust.ts';
 import { fields, table, writeJson, writeLine, writeNote } from './view/text.ts';
 

@@ -31,6 +31,7 @@ type ResetOptions = CommonOptions &
     vncPasswordStdin?: boolean;
     grace?: number;
     valid?: number;
+    notBefore?: number;
     method?: string;
     yes?: boolean;
     timeout?: number;
@@ -83,6 +84,11 @@ function withCourse(command: Command): Command {
     )
     .option('--grace <seconds>', 'time before anything is changed, to finish running work', seconds(0, GRACE_S_MAX))
     .option('--valid <seconds>', 'how long the approval may wait for the machine', seconds(60, INTENT_TTL_S_MAX))
+    .option(
+      '--not-before <time>',
+      'send it not before then (ISO 8601), whatever was proven; 24 hours ahead at most',
+      moment,
+    )
     .addOption(new Option('--method <method>').default('online').hideHelp())
     .option('-y, --yes', 'do not ask for confirmation')
     .option('--timeout <seconds>', 'stop watching after this long; the operation goes on', seconds(1, 7 * 86_400))
@@ -107,6 +113,7 @@ function base(vm: string, options: ResetOptions): Omit<ResetRequest, 'account' |
     vm,
     graceS: options.grace ?? 0,
     ...(options.valid === undefined ? {} : { validS: options.valid }),
+    ...(options.notBefore === undefined ? {} : { notBeforeS: options.notBefore }),
     ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout * 1_000, waitWhileOverdue: true }),
     ...(options.detach ? { detach: true } : {}),
   };
@@ -158,6 +165,12 @@ function conversationOf(options: ResetOptions, { account, vnc }: ResetRequest): 
     proof: readProofFlags(options),
     stdin,
   };
+}
+
+function moment(text: string): number {
+  const ms = /^\d{4}-\d\d-\d\dT/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(ms)) throw new InvalidArgumentError('a time such as 2026-11-30T02:00:00Z.');
+  return Math.ceil(ms / 1_000);
 }
 
 function parsed(text: string, schema: Parameters<typeof z.safeParse>[0], option: string): string {

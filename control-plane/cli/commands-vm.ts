@@ -9,6 +9,7 @@ import { labelName, labelValue, vmStates } from '../api/schemas-lists.ts';
 import { type CommonOptions, interruptible, onServer, withConnection } from './action.ts';
 import type { HistoryEvent, VmFilter } from './client/api.ts';
 import type { Client } from './client/client.ts';
+import { registerCreate } from './commands-create.ts';
 import { withProof } from './commands-reset.ts';
 import { UsageError } from './prompts.ts';
 import { type ReleaseOptions, unquarantine } from './release.ts';
@@ -39,6 +40,8 @@ export function registerVmCommands(program: Command): void {
       writeLine('No machines yet. Make a join token for one:  latchkey token create');
     } else writeLine(table([HEAD, ...machines.map(row)]));
   });
+
+  registerCreate(vm);
 
   const show = withConnection(vm.command('show')).description('one machine').argument('<vm>', 'id or name');
   onServer<CommonOptions>(show, async ({ api }, { json }, [name = '']) => {
@@ -134,8 +137,23 @@ function labelsText({ labels }: Pick<VmView, 'labels'>): string {
 
 const HEAD = ['NAME', 'STATUS', 'SYSTEM', 'AGENT', 'LAST SEEN', 'FLAGS', 'ID'];
 
-function row({ name, online, quarantine, busy, facts, agent_version, last_seen, flags, id }: VmView): string[] {
-  const status = quarantine ? 'held' : `${online ? 'online' : 'offline'}${busy ? ', busy' : ''}`;
+function row({
+  name,
+  online,
+  quarantine,
+  busy,
+  facts,
+  agent_version,
+  last_seen,
+  flags,
+  id,
+  enrolled_at,
+}: VmView): string[] {
+  const status = quarantine
+    ? 'held'
+    : !enrolled_at
+      ? 'to come'
+      : `${online ? 'online' : 'offline'}${busy ? ', busy' : ''}`;
   return [name, status, facts?.os ?? '', agent_version ?? '', last_seen ?? 'never', flags.join(' '), id];
 }
 
@@ -157,7 +175,7 @@ function showMachine(machine: VmView): void {
       ['operation', machine.busy ?? 'none under way'],
       ...known,
       ['agent', `${machine.agent} ${machine.agent_version ?? ''}`],
-      ['enrolled', machine.enrolled_at],
+      ['enrolled', machine.enrolled_at ?? (machine.removed ? 'never: taken back' : 'not yet: the machine is to come')],
       ['last seen', machine.last_seen ?? 'never'],
       ['labels', labelsText(machine)],
     ]),

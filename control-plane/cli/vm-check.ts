@@ -14,7 +14,7 @@ import { codeWithHint, paint, printable, writeJson, writeLine } from './view/tex
 
 /** The exit code: 0 where nothing that was looked at would refuse a reset, else 3. */
 export async function checkMachine({ api, stateFolder, now }: Client, name: string, json: boolean): Promise<number> {
-  const vm = await api.vm(name);
+  const vm = demandCome(await api.vm(name));
   await meetAgent(stateFolder, { agent: vm.agent, vm: vm.id, ek: vm.ek }, now());
   const view = await api.askPreflight(vm.id);
   const said = await readAnswer(vm, view);
@@ -24,8 +24,15 @@ export async function checkMachine({ api, stateFolder, now }: Client, name: stri
   return can.account && can.vnc ? EXIT.done : EXIT.refused;
 }
 
+/** A machine that has come has keys. */
+type Come = VmView & Readonly<{ ek: NonNullable<VmView['ek']> }>;
+function demandCome(vm: VmView): Come {
+  if (!vm.ek) throw new Failure('NOT_ENROLLED', { vm: vm.name });
+  return { ...vm, ek: vm.ek };
+}
+
 /** The answer as its executor signed it; `null` where the agent gave none. */
-async function readAnswer(vm: VmView, { token }: PreflightView): Promise<Preflight | null> {
+async function readAnswer(vm: Come, { token }: PreflightView): Promise<Preflight | null> {
   if (token === null) return null;
   const key = onlyKey(await thumbprint(vm.ek), vm.ek);
   const said = readPreflight((await verifyToken(token, 'lk-preflight+jws', key)).payload);

@@ -32,7 +32,7 @@ export function nextErrand(operations: readonly Operation[], conversation: Conve
   }
   if (taken.state === 'QUEUED' || taken.state === 'PREPARED') {
     // One that is stranded ends by itself: another executor could not open what was sealed for the first.
-    if (isStranded(taken)) return null;
+    if (isStranded(taken) || !isOpen(taken, now)) return null;
     return taken.state === 'QUEUED' ? prepare(taken, conversation, now) : mint(taken, 'never_sent', now);
   }
   if (
@@ -44,6 +44,11 @@ export function nextErrand(operations: readonly Operation[], conversation: Conve
   }
   if (taken.state !== 'SENT' || taken.chain !== null || !conversation.neverTaken.has(taken.op)) return null;
   return taken.ready === null ? prepare(taken, conversation, now) : mint(taken, 'executor_gone', now);
+}
+
+/** Whether the window that was approved has opened: by the intent's own bytes, which core does not read, signer and machine go. */
+function isOpen({ draft }: Operation, now: number): boolean {
+  return now >= (draft.notBeforeS ?? 0) * 1000;
 }
 
 function prepare(operation: Operation, { asked }: Conversation, now: number): Errand {

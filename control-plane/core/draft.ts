@@ -16,7 +16,9 @@ export type SecretInputs = Readonly<{ account?: Slot | undefined; vnc?: Slot | u
 export function demandMatching(operation: Operation, inputs: SecretInputs, online: boolean, now: number): void {
   const { draft, ready } = operation;
   for (const slot of ['account', 'vnc'] as const) {
-    if ((draft[slot]?.mode ?? null) !== (inputs[slot]?.secret.mode ?? null)) {
+    const mode = draft[slot]?.mode ?? null;
+    // The account's password needs no secret of its own.
+    if ((mode === 'same' ? null : mode) !== (inputs[slot]?.secret.mode ?? null)) {
       throw new Failure('REQUEST_INVALID', { field: slot, reason: 'not_as_in_the_draft' });
     }
   }

@@ -11,8 +11,12 @@ export type SecretMode = 'generated' | 'typed';
 /** What was asked for, before anything was proven. */
 export type Draft = Readonly<{
   account: Readonly<{ name: string | null; unlock: boolean; mode: SecretMode }> | null;
-  vnc: Readonly<{ server: string | null; restart: boolean; mode: SecretMode }> | null;
+  vnc: Readonly<{ server: string | null; restart: boolean; mode: SecretMode | 'same' }> | null;
   graceS: number;
+  /** When its window opens; absent where it may go at once. */
+  notBeforeS?: number;
+  /** First passwords, for the machine that enrols with that join token; absent of a reset. */
+  joinSha256?: string;
 }>;
 
 /** Compact JWEs: typed secrets on their way to the agent, or generated ones on their way to the operator. */

@@ -37,6 +37,8 @@ const administer = (about: About): Need => ({ right: 'administer', about });
 /** By the request's name in the contract. */
 const needs: Readonly<Record<string, Need>> = {
   listVms: read('all'),
+  createVm: operate('project'),
+  removeVm: operate('vm'),
   getVm: read('vm'),
   changeVm: operate('vm'),
   getPreflight: read('vm'),

@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Conversation } from '../core/dispatch.ts';
-import type { Vm } from '../store/vms.ts';
+import type { EnrolledVm } from '../store/vms.ts';
 import type { AgentSocket } from './agent-socket.ts';
 
 /** After a refusal a machine is asked again later and later, between these two. */
@@ -25,7 +25,7 @@ export class AgentSession implements Conversation {
   readonly id: string;
   /** The one at another gateway that this one takes over from. */
   readonly replaces: string | null;
-  readonly vm: Vm;
+  readonly vm: EnrolledVm;
   readonly socket: AgentSocket;
   /** The wire's version on this connection: what a later one brought is not said here. */
   readonly version: number;
@@ -45,7 +45,7 @@ export class AgentSession implements Conversation {
   #allowance = FRAMES_AT_ONCE;
   #allowanceAt = performance.now();
 
-  constructor(vm: Vm, socket: AgentSocket, { id, replaces, rootVersion, version }: Spoken) {
+  constructor(vm: EnrolledVm, socket: AgentSocket, { id, replaces, rootVersion, version }: Spoken) {
     this.id = id;
     this.replaces = replaces;
     this.vm = vm;

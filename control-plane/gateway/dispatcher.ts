@@ -3,6 +3,7 @@
 
 import { type Code, codes } from '../../protocol/codes.ts';
 import { codeOf, Failure } from '../../protocol/failure.ts';
+import { INITIALISE_SINCE } from '../../protocol/version.ts';
 import { type Errand, nextErrand } from '../core/dispatch.ts';
 import type { Operation } from '../core/operation.ts';
 import { outsideRequests } from '../request-scope.ts';
@@ -76,8 +77,17 @@ export class Dispatcher {
   }
 
   /** The machine keeps one executor ready: whatever else it was ready for, it no longer is. */
-  async #prepare(session: AgentSession, { op, draft }: Operation): Promise<void> {
+  async #prepare(session: AgentSession, operation: Operation): Promise<void> {
+    const { op, draft } = operation;
     const at = this.#parts.nowMs();
+    if (needsVersion(draft) > session.version) {
+      await this.#parts.store.write(async (trx) => {
+        const now = await findOperation(trx, op);
+        if (now?.state !== 'QUEUED') return;
+        await change(trx, now, { t: 'end', state: 'REFUSED', code: 'VERSION_UNSUPPORTED' }, at);
+      });
+      return;
+    }
     await this.#parts.store.write(async (trx) => {
       for (const other of await openOperations(trx, session.vm.id)) {
         if (other.op !== op && other.ready !== null) await change(trx, other, { t: 'unready' }, at);
@@ -144,8 +154,8 @@ export class Dispatcher {
     if (!code) throw error;
     this.#parts.log.warn({ vm, op, code, details: (error as Failure).details }, 'command not signed');
     if (isSpent(error)) return this.#prepareAnew(op);
-    // The signer has no turn for it yet: the next look asks again.
-    if (code === 'RATE_LIMITED') return;
+    // The signer has no turn for it yet, or its clock is behind ours: the next look asks again.
+    if (code === 'RATE_LIMITED' || code === 'NOT_YET_VALID') return;
     if (codes[code].kind !== 'refusal') return;
     const state = code === 'EXPIRED' ? 'EXPIRED' : 'REFUSED';
     await this.#parts.store.write(async (trx) => {
@@ -180,6 +190,11 @@ export class Dispatcher {
       return false;
     }
   }
+}
+
+/** What an older machine would not understand it is not asked. */
+function needsVersion({ joinSha256, notBeforeS }: Operation['draft']): number {
+  return joinSha256 === undefined && notBeforeS === undefined ? 0 : INITIALISE_SINCE;
 }
 
 /** The signer has used this ready's nonce already. */

@@ -3,14 +3,25 @@
 
 import { Failure } from '../../protocol/failure.ts';
 import { sha256Text, thumbprint } from '../../protocol/keys.ts';
+import { isEnd } from '../../protocol/lifecycle.ts';
 import { newId, parseSchema } from '../../protocol/schema.ts';
 import { type Enrol, type Enrolled, enrolEk, enrol as enrolSchema } from '../../protocol/session.ts';
 import { onlyKey, payloadOf, signToken, verifyToken } from '../../protocol/token.ts';
 import { freeName } from '../core/enrolment.ts';
 import { appendEvent } from '../store/events.ts';
 import { type JoinToken, joinTokenBySha256, stateOf, takeUse } from '../store/join-tokens.ts';
+import { findOperation } from '../store/operations.ts';
 import type { Write } from '../store/store.ts';
-import { flagVm, insertVm, nameIsUsed, type Vm, vmByKey } from '../store/vms.ts';
+import {
+  awaitedBy,
+  type EnrolledVm,
+  enrolAwaited,
+  flagVm,
+  insertVm,
+  nameIsUsed,
+  type Vm,
+  vmByKey,
+} from '../store/vms.ts';
 import type { GatewayParts } from './parts.ts';
 
 /** Verifies the request and answers the signed identity, and the root that the machine had; throws the code of the refusal. */
@@ -57,8 +68,11 @@ async function takeToken(parts: GatewayParts, request: Enrol): Promise<Vm> {
     if (token && known?.ek.x === request.ek.x && known.joinToken === token.id) return known;
     const wrong = token ? faultOf(token, request, parts.nowMs()) : 'JOIN_TOKEN_INVALID';
     if (!token || wrong || known) return refusal(trx, parts, token, wrong ?? 'JOIN_TOKEN_INVALID');
-    const vm = await newVm(trx, parts, request, { ikKid, token });
-    await insertVm(trx, vm);
+    const awaited = await awaitedBy(trx, token.id);
+    const over = awaited && (await overBefore(trx, awaited));
+    if (over) return refusal(trx, parts, token, over);
+    const vm = await newVm(trx, parts, request, { ikKid, token, awaited });
+    await (awaited ? enrolAwaited(trx, vm) : insertVm(trx, vm));
     await takeUse(trx, token, vm.id, parts.nowMs());
     return vm;
   });
@@ -75,6 +89,13 @@ function faultOf(token: JoinToken, { instance_sha256 }: Enrol, now: number): Tok
   if (state === 'expired') return 'JOIN_TOKEN_EXPIRED';
   if (state === 'revoked') return 'JOIN_TOKEN_INVALID';
   return token.instance_sha256 === null || token.instance_sha256 === instance_sha256 ? null : 'JOIN_TOKEN_INVALID';
+}
+
+/** Why a machine that was registered may not come any more: the operation that gives it its passwords has ended without it. */
+async function overBefore(trx: Write, { provision }: Vm): Promise<TokenFault | null> {
+  const operation = provision && (await findOperation(trx, provision.op));
+  if (!operation || !isEnd(operation.state)) return null;
+  return operation.state === 'EXPIRED' ? 'JOIN_TOKEN_EXPIRED' : 'JOIN_TOKEN_INVALID';
 }
 
 /**
@@ -100,13 +121,14 @@ async function newVm(
   trx: Write,
   { randomBytes, nowMs }: GatewayParts,
   request: Enrol,
-  { ikKid, token }: Readonly<{ ikKid: string; token: JoinToken }>,
-): Promise<Vm> {
+  { ikKid, token, awaited }: Readonly<{ ikKid: string; token: JoinToken; awaited: Vm | null }>,
+): Promise<EnrolledVm> {
   const { id: joinToken, project } = token;
+  const freshName = async () => freeName(token.name ?? request.facts?.hostname ?? 'vm', await nameIsUsed(trx, project));
   return {
-    id: newId('vm', randomBytes),
-    agent: newId('agt', randomBytes),
-    name: freeName(token.name ?? request.facts?.hostname ?? 'vm', await nameIsUsed(trx, project)),
+    id: awaited?.id ?? newId('vm', randomBytes),
+    agent: awaited?.agent ?? newId('agt', randomBytes),
+    name: awaited?.name ?? (await freshName()),
     project,
     ik: request.ik,
     ikKid,
@@ -121,7 +143,9 @@ async function newVm(
     jhead: null,
     flags: [],
     quarantine: null,
-    labels: {},
+    labels: awaited?.labels ?? {},
     joinToken,
+    provision: awaited?.provision ?? null,
+    removed: false,
   };
 }

@@ -12,7 +12,7 @@ import { judgeCounter } from '../core/enrolment.ts';
 import { holderOf } from '../store/gateways.ts';
 import { rememberNonce } from '../store/nonces.ts';
 import { askGateway } from '../store/questions.ts';
-import { flagVm, quarantineVm, rememberJournalHead, updateVm, type Vm, vmByKey } from '../store/vms.ts';
+import { type EnrolledVm, flagVm, quarantineVm, rememberJournalHead, updateVm, vmByKey } from '../store/vms.ts';
 import { AgentSession } from './agent-session.ts';
 import type { AgentSocket } from './agent-socket.ts';
 import { enrolMachine } from './enrolment.ts';
@@ -107,7 +107,7 @@ async function greet(
 async function verifyHello(
   { store }: GatewayParts,
   { token, sn }: Readonly<{ token: string; sn: string }>,
-): Promise<{ vm: Vm; hello: Hello }> {
+): Promise<{ vm: EnrolledVm; hello: Hello }> {
   const { kid } = readHeader(token, 'lk-hello+jws');
   const vm = await vmByKey(store.db, kid);
   if (!vm) throw new Failure('KID_UNKNOWN', { kid: kid.slice(0, 8) });
@@ -125,7 +125,7 @@ async function verifyHello(
 async function demandBinding(
   { authority, store, nowMs }: GatewayParts,
   { channelBinding }: AgentSocket,
-  vm: Vm,
+  vm: EnrolledVm,
   { cb }: Hello,
 ): Promise<void> {
   const { root } = await authority.current();
@@ -148,7 +148,7 @@ async function demandBinding(
 async function recordHello(
   { store, nowMs, log }: GatewayParts,
   switchboard: Switchboard,
-  known: Vm,
+  known: EnrolledVm,
   hello: Hello,
 ): Promise<void> {
   const refusal = await store.write(async (trx) => {
@@ -179,7 +179,7 @@ async function recordHello(
  * Counts the welcome, unless the identity was held since it was given, or another connection was counted: then it lets nobody
  * in. An agent stores each welcome's counter, so two answers to the same one are of two machines; a lower one comes late.
  */
-async function commit({ store, nowMs }: GatewayParts, { id, ikKid }: Vm, ctr: number): Promise<void> {
+async function commit({ store, nowMs }: GatewayParts, { id, ikKid }: EnrolledVm, ctr: number): Promise<void> {
   const refusal = await store.write(async (trx) => {
     const vm = await vmByKey(trx, ikKid);
     if (!vm) return new Failure('KID_UNKNOWN', { vm: id });
@@ -196,7 +196,7 @@ async function commit({ store, nowMs }: GatewayParts, { id, ikKid }: Vm, ctr: nu
 }
 
 /** One connection a machine. The older one is a dropped line, unless it still answers: then there are two machines. */
-async function endOlder({ store, nowMs, log }: GatewayParts, switchboard: Switchboard, vm: Vm): Promise<void> {
+async function endOlder({ store, nowMs, log }: GatewayParts, switchboard: Switchboard, vm: EnrolledVm): Promise<void> {
   const older = switchboard.of(vm.id);
   if (!older) return;
   if (!(await older.socket.answers(STILL_ALIVE_MS))) return older.socket.terminate();
@@ -207,7 +207,7 @@ async function endOlder({ store, nowMs, log }: GatewayParts, switchboard: Switch
 }
 
 /** The same of a connection through another gateway: the session that ended there. One that does not answer has none. */
-async function endElsewhere({ id, store, nowMs, log }: GatewayParts, vm: Vm): Promise<string | null> {
+async function endElsewhere({ id, store, nowMs, log }: GatewayParts, vm: EnrolledVm): Promise<string | null> {
   const holder = await holderOf(store.db, vm.id);
   if (!holder || holder.gateway === id) return null;
   const asked = { vm: vm.id, gateway: holder.gateway };
@@ -220,7 +220,7 @@ async function endElsewhere({ id, store, nowMs, log }: GatewayParts, vm: Vm): Pr
 
 async function welcome(
   { authority, randomBytes, nowMs }: GatewayParts,
-  vm: Vm,
+  vm: EnrolledVm,
   { an, cb, vmax }: Hello,
   ctr: number,
 ): Promise<string> {

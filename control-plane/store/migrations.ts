@@ -183,6 +183,15 @@ CREATE INDEX deliveries_pending ON deliveries (webhook, next_at) WHERE state = '
 CREATE INDEX deliveries_over ON deliveries (updated_at) WHERE state <> 'pending';
 `,
   },
+  {
+    version: 12,
+    // Of a machine to come the keys are JSON's null, and its own id stands for their thumbprint.
+    sql: `
+ALTER TABLE vms ADD COLUMN awaited INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE vms ADD COLUMN provision_json TEXT;
+CREATE INDEX vms_awaited ON vms (join_token) WHERE awaited = 1;
+`,
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;

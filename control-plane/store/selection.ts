@@ -38,6 +38,7 @@ function vmConditions(db: Db, eb: ExpressionBuilder<Tables, 'vms'>, filter: VmFi
   const { projects, name, state, labels, version, seenBefore, seenAfter, text } = filter;
   return [
     eb('project', 'in', projects),
+    eb('awaited', '<', 2),
     ...(name === undefined ? [] : [eb('name', '=', name)]),
     ...(state === undefined ? [] : [inState(db, eb, state)]),
     ...hasLabels(db, eb, 'vms.id', labels),

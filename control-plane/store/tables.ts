@@ -25,8 +25,12 @@ export type VmTable = {
   quarantine_code: string | null;
   quarantined_at: number | null;
   labels_json: string;
-  /** The token that it enrolled with. */
+  /** The token that it enrolled with, or shall enrol with. */
   join_token: string | null;
+  /** 1: registered, and to come; 2: taken back before it came. Its keys are not known then. */
+  awaited: number;
+  /** Of a machine that was registered before it came. */
+  provision_json: string | null;
 };
 
 /** What is searched for is a column; the rest of an operation is its record. */

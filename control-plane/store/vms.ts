@@ -5,19 +5,25 @@ import type { Facts } from '../../protocol/session.ts';
 import { appendEvent } from './events.ts';
 import { cutOff } from './gateways.ts';
 import { handOver } from './handover.ts';
+import { findJoinToken } from './join-tokens.ts';
 import type { Db, Write } from './store.ts';
 import type { VmTable } from './tables.ts';
+
+/** How a machine was registered before it came, and the operation that sets its first passwords. */
+export type Provision = Readonly<{ account: string | null; vncInitial: 'same' | 'independent' | null; op: string }>;
 
 export type Vm = Readonly<{
   id: string;
   agent: string;
   name: string;
   project: string;
-  ik: Ed25519Jwk;
+  /** Both `null` of a machine to come. */
+  ik: Ed25519Jwk | null;
+  ek: Ed25519Jwk | null;
   ikKid: string;
-  ek: Ed25519Jwk;
   machineSha256: string;
-  enrolledAt: number;
+  /** `null` of a machine to come. */
+  enrolledAt: number | null;
   lastSeen: number | null;
   boot: string | null;
   facts: Facts | null;
@@ -28,16 +34,53 @@ export type Vm = Readonly<{
   /** Its identity is held: whoever shows it gets in only after an operator has cleared it. */
   quarantine: Readonly<{ code: string; since: number }> | null;
   labels: Readonly<Record<string, string>>;
-  /** The token that it enrolled with. */
+  /** The token that it enrolled with, or shall enrol with. */
   joinToken: string | null;
+  provision: Provision | null;
+  /** It was registered, and taken back before it came. */
+  removed: boolean;
 }>;
+/** A machine that has come. */
+export type EnrolledVm = Vm & Readonly<{ ik: Ed25519Jwk; ek: Ed25519Jwk; enrolledAt: number }>;
 
 export async function insertVm(trx: Write, vm: Vm): Promise<void> {
   await trx.insertInto('vms').values(rowOf(vm)).execute();
   await indexLabels(trx, vm.id, vm.labels);
-  const { id, agent, project, ik, ek } = vm;
-  await handOver(trx, { t: 'machine', agent, vm: id, project, ik, ek });
-  await appendEvent(trx, { at: vm.enrolledAt, vm: vm.id, op: null, type: 'vm.enrolled', data: { name: vm.name } });
+  if (isEnrolled(vm)) await tellEnrolled(trx, vm);
+}
+
+/** A machine that was registered, as it came. */
+export async function enrolAwaited(trx: Write, vm: EnrolledVm): Promise<void> {
+  await trx.updateTable('vms').set(rowOf(vm)).where('id', '=', vm.id).execute();
+  await tellEnrolled(trx, vm);
+}
+
+async function tellEnrolled(trx: Write, { id, agent, name, project, ik, ek, enrolledAt, joinToken }: EnrolledVm) {
+  const token = joinToken === null ? null : await findJoinToken(trx, joinToken);
+  const joined = token ? { join_sha256: token.sha256 } : {};
+  await handOver(trx, { t: 'machine', agent, vm: id, project, ik, ek, ...joined });
+  await appendEvent(trx, { at: enrolledAt, vm: id, op: null, type: 'vm.enrolled', data: { name } });
+}
+
+export function isEnrolled(vm: Vm): vm is EnrolledVm {
+  return vm.ik !== null && vm.ek !== null && vm.enrolledAt !== null;
+}
+
+/** The machine to come that shall enrol with that token. */
+export async function awaitedBy(db: Db, joinToken: string): Promise<Vm | null> {
+  const row = await db
+    .selectFrom('vms')
+    .selectAll()
+    .where('join_token', '=', joinToken)
+    .where('awaited', '=', 1)
+    .executeTakeFirst();
+  return row ? vmOf(row) : null;
+}
+
+/** It will not come. What happened to it stays readable by its id; its name is free. */
+export async function removeAwaited(trx: Write, id: string): Promise<void> {
+  await trx.updateTable('vms').set({ awaited: 2, name: id }).where('id', '=', id).where('awaited', '=', 1).execute();
+  await trx.deleteFrom('vm_labels').where('vm', '=', id).execute();
 }
 
 export async function nameIsUsed(db: Db, project: string): Promise<(name: string) => boolean> {
@@ -47,9 +90,10 @@ export async function nameIsUsed(db: Db, project: string): Promise<(name: string
 }
 
 /** The machine whose link has that key. */
-export async function vmByKey(db: Db, ikKid: string): Promise<Vm | null> {
+export async function vmByKey(db: Db, ikKid: string): Promise<EnrolledVm | null> {
   const row = await db.selectFrom('vms').selectAll().where('ik_kid', '=', ikKid).executeTakeFirst();
-  return row ? vmOf(row) : null;
+  const vm = row && vmOf(row);
+  return vm && isEnrolled(vm) ? vm : null;
 }
 
 export async function findVm(db: Db, id: string): Promise<Vm | null> {
@@ -182,11 +226,11 @@ export function vmOf(row: VmTable): Vm {
     agent: row.agent,
     name: row.name,
     project: row.project,
-    ik: JSON.parse(row.ik_json) as Ed25519Jwk,
+    ik: JSON.parse(row.ik_json) as Vm['ik'],
     ikKid: row.ik_kid,
-    ek: JSON.parse(row.ek_json) as Ed25519Jwk,
+    ek: JSON.parse(row.ek_json) as Vm['ek'],
     machineSha256: row.machine_sha256,
-    enrolledAt: row.enrolled_at,
+    enrolledAt: row.awaited === 0 ? row.enrolled_at : null,
     lastSeen: row.last_seen,
     boot: row.boot,
     facts: row.facts_json === null ? null : (JSON.parse(row.facts_json) as Facts),
@@ -200,6 +244,8 @@ export function vmOf(row: VmTable): Vm {
         : { code: row.quarantine_code, since: row.quarantined_at },
     labels: JSON.parse(row.labels_json) as Record<string, string>,
     joinToken: row.join_token,
+    provision: row.provision_json === null ? null : (JSON.parse(row.provision_json) as Provision),
+    removed: row.awaited === 2,
   };
 }
 
@@ -213,7 +259,7 @@ function rowOf(vm: Vm): VmTable {
     ik_kid: vm.ikKid,
     ek_json: JSON.stringify(vm.ek),
     machine_sha256: vm.machineSha256,
-    enrolled_at: vm.enrolledAt,
+    enrolled_at: vm.enrolledAt ?? 0,
     last_seen: vm.lastSeen,
     boot: vm.boot,
     facts_json: vm.facts === null ? null : JSON.stringify(vm.facts),
@@ -225,5 +271,7 @@ function rowOf(vm: Vm): VmTable {
     quarantined_at: vm.quarantine?.since ?? null,
     labels_json: JSON.stringify(vm.labels),
     join_token: vm.joinToken,
+    awaited: isEnrolled(vm) ? 0 : vm.removed ? 2 : 1,
+    provision_json: vm.provision === null ? null : JSON.stringify(vm.provision),
   };
 }

@@ -176,14 +176,15 @@ export class ControlPlane {
   /** Everything an image and a first boot need, as an image builder gets it. */
   async attach(options: AttachedOptions): Promise<Guest> {
     const url = this.#tls ? AGENT_URL.replace(/^ws:/, 'wss:') : AGENT_URL;
-    return createAttachedGuest(await this.attachment(options.name, url), options);
+    const { joinToken, ...guest } = options;
+    return createAttachedGuest(await this.attachment(options.name, url, joinToken), guest);
   }
 
   /** For a machine of that name which finds its control plane at that address. */
-  async attachment(name: string, url: string): Promise<Attachment> {
+  async attachment(name: string, url: string, given?: string): Promise<Attachment> {
     const file = join(this.folder, `trust-${name}.json`);
     await this.must(['trust', 'export', '--agent-url', url, '-o', file]);
-    const { token } = await this.must<{ token: string }>(['token', 'create', '--name', name]);
+    const token = given ?? (await this.must<{ token: string }>(['token', 'create', '--name', name])).token;
     return { port: this.port, trust: JSON.parse(readFileSync(file, 'utf8')), joinToken: token };
   }
 

@@ -20,6 +20,8 @@ export type AttachedOptions = GuestOptions & {
   agentConfig?: Readonly<Record<string, unknown>>;
   /** How the machine gets its join token; as a file by default. A credential needs systemd. */
   delivery?: 'file' | 'credential';
+  /** Of a machine that was registered; else one is made. */
+  joinToken?: string;
 };
 
 /** Makes a guest with everything in place for its first boot; `boot` is the caller's. */

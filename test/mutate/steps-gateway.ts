@@ -107,6 +107,11 @@ const enrolmentSteps: readonly Mutation[] = [
   change('enrolment: two keys', ENROLMENT, ' || ikKid === ekKid', ''),
   drop('join token: not used up', ENROLMENT, "if (state === 'used') return 'JOIN_TOKEN_USED';"),
   drop('join token: not past its end', ENROLMENT, "if (state === 'expired') return 'JOIN_TOKEN_EXPIRED';"),
+  drop(
+    'join token: of a machine to come that is still awaited',
+    ENROLMENT,
+    'if (over) return refusal(trx, parts, token, over);',
+  ),
   drop('join token: not revoked', ENROLMENT, "if (state === 'revoked') return 'JOIN_TOKEN_INVALID';"),
   change(
     'join token: for this instance',

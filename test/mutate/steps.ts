@@ -67,7 +67,7 @@ export const testsOf: Readonly<Record<string, readonly string[]>> = {
   'control-plane/gateway/agent-socket.ts': gateway('handshake'),
   'control-plane/gateway/handshake.ts': hellos,
   'control-plane/gateway/gateway.ts': gateway('handshake'),
-  'control-plane/gateway/enrolment.ts': gateway('enrolment'),
+  'control-plane/gateway/enrolment.ts': [...gateway('enrolment'), 'test/control-plane/api/provisioning.test.ts'],
   'control-plane/gateway/intake.ts': gateway('receipts', 'dispatch'),
   'control-plane/signer/proofs.ts': signer,
   'control-plane/signer/intents.ts': signer,

@@ -36,6 +36,7 @@ import {
   projectView,
 } from '../../api/schemas-people.ts';
 import { preflightView } from '../../api/schemas-preflight.ts';
+import { type VmRequest, vmCreated } from '../../api/schemas-provisioning.ts';
 import { readEvents } from './events.ts';
 import { type Connection, exchange, stream } from './http.ts';
 
@@ -73,6 +74,9 @@ export function connectApi(connection: Connection) {
     vms: (filter: VmFilter = {}) => vmPages(filter, (path) => get(vmList, path)),
     changeVm: (vm: string, body: VmChange) => patch(vmView, `/v1/vms/${encodeURIComponent(vm)}`, body),
     vm: (vm: string) => get(vmView, `/v1/vms/${encodeURIComponent(vm)}`),
+    createVm: (body: VmRequest) => post(vmCreated, '/v1/vms', body),
+    removeVm: async (vm: string) =>
+      read(vmView, await exchange(connection, { method: 'DELETE', path: `/v1/vms/${encodeURIComponent(vm)}` })),
     askPreflight: (vm: string) => post(preflightView, `/v1/vms/${encodeURIComponent(vm)}/preflight`, {}),
     operations: (filter: OperationFilter) => get(operationList, `/v1/operations${query(filter)}`),
     operation: (op: string, signal?: AbortSignal) => get(operationView, operationPath(op), signal),

@@ -56,12 +56,14 @@ export async function checkIntent(response: IntentResponse, asked: Asked): Promi
   }
   same('reboot.kind', intent.reboot.kind, 'normal');
   same('reboot.grace_s', intent.reboot.grace_s, request.graceS);
+  same('not_before', intent.not_before ?? null, request.notBeforeS ?? null);
   return { hashBytes, hash, notAfterS: intent.not_after };
 }
 
 /** A proof must not stay usable for longer than was asked. */
 function checkEnd(intent: Intent, { nowS, request }: Asked): void {
-  const latestS = nowS + (request.validS ?? INTENT_TTL_S) + CLOCK_APART_S_MAX;
+  const opensS = Math.max(0, (request.notBeforeS ?? 0) - nowS);
+  const latestS = nowS + (request.validS ?? opensS + INTENT_TTL_S) + CLOCK_APART_S_MAX;
   if (intent.not_after > latestS) throw differs('not_after');
 }
 

@@ -16,7 +16,7 @@ export type Addressee = Readonly<{ op: string; agent: string; ek: Ed25519Jwk }>;
 
 /** The verified `ready`, or `null` where the operation has none. Throws what `verifyToken` throws, and `AUD_MISMATCH`. */
 export async function readReady(view: OperationView, addressee: Addressee): Promise<Ready | null> {
-  if (view.op !== addressee.op || view.agent !== addressee.agent || view.ek.x !== addressee.ek.x) {
+  if (view.op !== addressee.op || view.agent !== addressee.agent || view.ek?.x !== addressee.ek.x) {
     throw new Failure('AUD_MISMATCH', { op: addressee.op, reason: 'the operation changed its machine' });
   }
   if (view.ready === null) return null;

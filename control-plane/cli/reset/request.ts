@@ -22,6 +22,8 @@ export type ResetRequest = Readonly<{
   graceS: number;
   /** How long the proof may wait for an offline machine. */
   validS?: number;
+  /** When its window opens, in whole seconds since 1970. */
+  notBeforeS?: number;
   /** Give up watching after this long; the operation goes on. */
   timeoutMs?: number;
   /** Do not watch at all. */
@@ -85,12 +87,13 @@ export type ResetObserver = Readonly<{
 export type ResetEnd = 'ended' | 'overdue' | 'timeout' | 'interrupted' | 'detached';
 export type ResetOutcome = Readonly<{ end: ResetEnd; operation: OperationView }>;
 
-export function draftOf({ vm, account, vnc, graceS }: ResetRequest): OperationRequest {
+export function draftOf({ vm, account, vnc, graceS, notBeforeS }: ResetRequest): OperationRequest {
   return {
     vm,
     ...(account ? { account: { name: account.name, unlock: account.unlock, mode: account.mode } } : {}),
     ...(vnc ? { vnc: { server: vnc.server, mode: vnc.mode, restart: vnc.restart } } : {}),
     reboot: { grace_s: graceS },
+    ...(notBeforeS === undefined ? {} : { not_before: new Date(notBeforeS * 1_000).toISOString() }),
     method: 'online',
   };
 }

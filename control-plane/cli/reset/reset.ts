@@ -31,12 +31,14 @@ export async function runReset(client: Client, request: ResetRequest, observer: 
   const { api } = client;
   const [vm, { operator }] = await Promise.all([api.vm(request.vm), api.whoami()]);
   if (vm.name !== request.vm && vm.id !== request.vm) throw new Failure('NOT_FOUND', { vm: request.vm });
+  const { ek } = vm;
+  if (!ek) throw new Failure('NOT_ENROLLED', { vm: vm.name });
   await dropStaleRecipients(client.stateFolder, client.now());
-  const acquaintance = await meetAgent(client.stateFolder, { agent: vm.agent, vm: vm.id, ek: vm.ek }, client.now());
+  const acquaintance = await meetAgent(client.stateFolder, { agent: vm.agent, vm: vm.id, ek }, client.now());
   if (isTyped(request) && !vm.online) throw new Failure('AGENT_OFFLINE', { vm: vm.name });
 
   const operation = await api.createOperation(draftOf({ ...request, vm: vm.id }));
-  const addressee = { op: operation.op, agent: vm.agent, ek: vm.ek };
+  const addressee = { op: operation.op, agent: vm.agent, ek };
   const draft: Draft = { request, operation, addressee, shown: null, project: vm.project, operator };
   let approved: OperationView;
   try {

@@ -21,6 +21,8 @@ const row = (may: Row['may'], elsewhere: Row['elsewhere']): Row => ({ may, elsew
 
 const table: Readonly<Record<string, Row>> = {
   'GET /v1/vms': row('members', 'own'),
+  'POST /v1/vms': row('operate', 'nothing'),
+  'DELETE /v1/vms/:vm': row('operate', 'nothing'),
   'GET /v1/vms/:vm': row('members', 'nothing'),
   'PATCH /v1/vms/:vm': row('operate', 'nothing'),
   'GET /v1/vms/:vm/preflight': row('members', 'nothing'),
@@ -144,6 +146,7 @@ async function ask(request: string, { key, of = things, byName = false }: Given)
     'POST /v1/webhooks': { project: of.project, url: 'https://hooks.invalid/' },
     'POST /v1/projects': { name: 'made' },
     'POST /v1/projects/:project/members': { operator: 'leaving', role: 'viewer' },
+    'POST /v1/vms': { name: 'to-come', project: of.project },
     'POST /v1/operators': {
       name: `made-by-${key
         ?.slice(3, 8)

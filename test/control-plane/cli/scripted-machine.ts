@@ -114,6 +114,8 @@ export function vmOf({ online, ek, os }: Script): VmView {
     labels: {},
     ik: keys.ik.jwk,
     ek: ek.jwk,
+    provision: null,
+    removed: false,
     busy: null,
   };
 }
@@ -175,6 +177,7 @@ export function operationOf(
     ready_expires_at: null,
     ek: script.ek.jwk,
     intent_hash: null,
+    not_before: null,
     not_after: null,
     verified: null,
     vnc_state: null,
@@ -240,6 +243,7 @@ export function summaryOf({ vm_name }: OperationView, intent: ResetIntent): Inte
     account: intent.account ?? null,
     vnc: intent.vnc ?? null,
     reboot: intent.reboot,
+    not_before: null,
     not_after: new Date(intent.not_after * 1_000).toISOString(),
     warnings: [],
   };

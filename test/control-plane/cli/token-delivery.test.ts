@@ -4,7 +4,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { instructions, materialOf, writeMaterial } from '../../../control-plane/cli/token-delivery.ts';
+import { instructions, writeMaterial } from '../../../control-plane/cli/token-delivery.ts';
+import { materialOf } from '../../../control-plane/core/join-material.ts';
 import { codeFrom } from '../../protocol/refusal.ts';
 import { bytes32Text } from '../../protocol/samples.ts';
 

@@ -28,6 +28,8 @@ export function vmOf(change: Partial<Vm> = {}): Vm {
     quarantine: null,
     labels: {},
     joinToken: null,
+    provision: null,
+    removed: false,
     ...change,
   };
 }
