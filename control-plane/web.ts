@@ -10,6 +10,7 @@ import { codeOf, Failure } from '../protocol/failure.ts';
 import { sha256Text, toBase64url } from '../protocol/keys.ts';
 import { relayAlarms } from './api/alarms.ts';
 import { recoverApprovals } from './api/approval.ts';
+import { recoverBulks } from './api/bulk.ts';
 import type { ApiParts } from './api/parts.ts';
 import { buildDoorman, buildServer } from './api/server.ts';
 import { SessionAuthority } from './config/authority.ts';
@@ -76,7 +77,10 @@ export async function openWeb(
     requestsPerMinuteMax: REQUESTS_PER_MINUTE_MAX,
     webhooks: options.webhooks,
   };
-  if (role !== 'gateway') await recoverApprovals(parts, await operationsUnderWatch(store.db));
+  if (role !== 'gateway') {
+    await recoverApprovals(parts, await operationsUnderWatch(store.db));
+    await recoverBulks(parts);
+  }
   const app = role === 'gateway' ? buildDoorman(parts, tls) : await buildServer(parts, tls);
   undo.push(() => app.close());
   if (options.tlsSelfSigned) undo.push(renewDaily(app, renewed, log));

@@ -11,5 +11,7 @@ export const WIRE_VERSION = 3;
 export const WIRE_VERSION_MIN = 1;
 /** The first version in which a link can be asked for a preflight. */
 export const PREFLIGHT_SINCE = 2;
+/** The first version in which a command may come beside an intent that names a list of machines. */
+export const LISTS_SINCE = 2;
 /** The first version in which a machine can be given its first passwords, or a reset that waits for its time. */
 export const INITIALISE_SINCE = 3;

@@ -1,12 +1,13 @@
 // Proofs of an operation's intent: what one needs before it, the proof itself, and the approval that follows from it. The signer
 // says whether a proof holds; this says whether there is anything to prove, and records the outcome.
 
+import type { Code } from '../../protocol/codes.ts';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { isEnd } from '../../protocol/lifecycle.ts';
 import { isStranded } from '../core/due.ts';
 import { awaitsSecond, type Operation } from '../core/operation.ts';
 import type { Step } from '../core/progress.ts';
-import type { Proof } from '../signer/requests.ts';
+import type { Proof, Result, SignerMethods } from '../signer/requests.ts';
 import { change } from '../store/operations.ts';
 import type { Vm } from '../store/vms.ts';
 import { bringAlarms } from './alarms.ts';
@@ -35,7 +36,10 @@ export async function mailCode(
 ): Promise<MailedView> {
   demandDraft(operation);
   const asked = { op: operation.op, intent_hash: demandIntent(operation).hash, operator, vm_name: vm.name };
-  const { sent_to, expires_at } = await signer('factor.email', asked);
+  return mailedViewOf(await signer('factor.email', asked));
+}
+
+export function mailedViewOf({ sent_to, expires_at }: Result<SignerMethods, 'factor.email'>): MailedView {
   return { sent_to, expires_at: new Date(expires_at * 1000).toISOString() };
 }
 
@@ -60,7 +64,8 @@ export async function submit(
   demandFreeIdentity(machine);
   await demandFree(parts.store.db, operation);
   if (isStranded(operation)) throw new Failure('READY_EXPIRED', { reason: 'typed' });
-  const complete = await prove(parts, { op, intent_hash: intent_hash ?? hash, operator, proof: proof as Proof });
+  const asked = { op, intent_hash: intent_hash ?? hash, operator, proof: proof as Proof };
+  const complete = await prove(parts, asked, (code) => endDraft(parts, op, code));
   await record(parts, op, { method: proof.method, operator, complete });
   parts.log.info({ op, vm, operator, method: proof.method, complete }, complete ? 'approved' : 'proven');
   if (complete) parts.agents.nudge(vm);
@@ -97,8 +102,8 @@ async function record(
 
 type Asked = Readonly<{ op: string; intent_hash: string; operator: string; proof: Proof }>;
 
-/** Whether the intent has every proof that it needs. */
-async function prove(parts: ApiParts, asked: Asked): Promise<boolean> {
+/** Whether the intent has every proof that it needs. `end` is called where nothing can prove it any more. */
+export async function prove(parts: ApiParts, asked: Asked, end: (code: Code) => Promise<void>): Promise<boolean> {
   const { signer } = parts;
   try {
     return (await signer('intent.prove', asked)).complete;
@@ -109,21 +114,24 @@ async function prove(parts: ApiParts, asked: Asked): Promise<boolean> {
       const status = await signer('intent.status', { op: asked.op });
       if (status.intent_hash === asked.intent_hash && status.complete) return true;
     }
-    if (error instanceof Failure) await endIfVoid(parts, asked.op, error);
+    const why = error instanceof Failure ? voidBy(error) : null;
+    if (why !== null) await end(why);
     // A reused code is an alarm: it should be seen now and not in a while.
     await bringAlarms(parts).catch(() => undefined);
     throw error;
   }
 }
 
-async function endIfVoid({ store, nowMs }: ApiParts, op: string, { code, details }: Failure): Promise<void> {
+function voidBy({ code, details }: Failure): Code | null {
+  if (details['void'] === true) return code;
   const isLocked = (code === 'FACTOR_LOCKED' && details['reason'] === undefined) || details['left'] === 0;
-  const isVoid = details['void'] === true;
-  if (!isLocked && !isVoid) return;
+  return isLocked ? 'FACTOR_LOCKED' : null;
+}
+
+async function endDraft({ store, nowMs }: ApiParts, op: string, code: Code): Promise<void> {
   await store.write(async (trx) => {
     const now = await demandOperation(trx, op);
-    if (isEnd(now.state)) return;
-    await change(trx, now, { t: 'end', state: 'REFUSED', code: isVoid ? code : 'FACTOR_LOCKED' }, nowMs());
+    if (!isEnd(now.state)) await change(trx, now, { t: 'end', state: 'REFUSED', code }, nowMs());
   });
 }
 

@@ -2,58 +2,12 @@
 // A route that is not in here does not start.
 
 import type { Code } from '../../protocol/codes.ts';
-
-export type Entry = Readonly<{
-  /** Unique, and never changed: generated clients name their functions by it. */
-  id: string;
-  tag: Tag;
-  summary: string;
-  /** Beside those that every request may meet. */
-  codes: readonly Code[];
-  /** Without an API key. */
-  open?: true;
-  /** Of an answer that no schema describes. */
-  type?: 'text/event-stream' | 'text/html' | 'application/json';
-}>;
-
-export const tags = {
-  machines: 'Virtual machines, whether they can be reset now, and letting a held identity in again.',
-  operations: 'Resets: draft, intent, proof, and what became of them.',
-  webhooks: 'What happens, sent to receivers as signed messages (Standard Webhooks), and what became of each.',
-  events: 'What happens, as server-sent events that a client may take up again where it stopped.',
-  enrolment: 'Join tokens, with which machines enrol, and what they trust.',
-  operators: 'Those who approve resets, and their passkeys.',
-  service: 'This service itself.',
-} as const;
-export type Tag = keyof typeof tags;
+import { type Entry, madeOnce, onProof, throughSigner } from './contract-entry.ts';
+import { bulk, operations } from './contract-resets.ts';
 
 /** What any request may be refused with, and any that needs a key. */
 export const everywhere: readonly Code[] = ['REQUEST_INVALID', 'RATE_LIMITED', 'INTERNAL'];
 const behindKey: readonly Code[] = ['UNAUTHENTICATED', 'FORBIDDEN'];
-
-/** Of what takes an idempotency key. */
-const madeOnce = ['IDEMPOTENCY_KEY_REUSED', 'IDEMPOTENCY_RUNNING'] as const satisfies readonly Code[];
-const throughSigner = ['SIGNER_UNAVAILABLE'] as const satisfies readonly Code[];
-const onOperation = ['NOT_FOUND', 'STATE_CONFLICT', 'REROOT_REFUSED'] as const satisfies readonly Code[];
-/** What the signer may say of a proof. */
-const onProof = [
-  ...throughSigner,
-  'AUTHZ_INVALID',
-  'EXPIRED',
-  'FACTOR_LOCKED',
-  'FACTOR_NOT_ALLOWED',
-  'FACTOR_REFUSED',
-  'FACTOR_UNKNOWN',
-  'STATE_CONFLICT',
-] as const satisfies readonly Code[];
-const onCeremony = [
-  ...throughSigner,
-  'AUTHZ_INVALID',
-  'EXPIRED',
-  'FACTOR_LOCKED',
-  'FACTOR_NOT_ALLOWED',
-  'FACTOR_UNKNOWN',
-] as const satisfies readonly Code[];
 
 const machines = {
   'GET /v1/vms': { id: 'listVms', tag: 'machines', summary: 'The machines.', codes: ['NOT_FOUND'] },
@@ -100,69 +54,6 @@ const machines = {
     tag: 'machines',
     summary: 'Lets a held identity in again; 202 where a second person has to prove the same.',
     codes: ['NOT_FOUND', ...onProof],
-  },
-} as const satisfies Record<string, Entry>;
-
-const operations = {
-  'POST /v1/operations': {
-    id: 'createOperation',
-    tag: 'operations',
-    summary: 'Drafts a reset. Nothing is done before an operator has proven it.',
-    codes: ['NOT_FOUND', 'BUSY', 'AGENT_QUARANTINED', 'NOT_ENROLLED', 'REROOT_REFUSED', ...madeOnce],
-  },
-  'GET /v1/operations': {
-    id: 'listOperations',
-    tag: 'operations',
-    summary: 'The operations, newest first.',
-    codes: ['NOT_FOUND'],
-  },
-  'GET /v1/operations/:op': {
-    id: 'getOperation',
-    tag: 'operations',
-    summary: 'One operation, with its receipts.',
-    codes: ['NOT_FOUND'],
-  },
-  'POST /v1/operations/:op/intent': {
-    id: 'buildIntent',
-    tag: 'operations',
-    summary: 'Writes the bytes that the operator will prove; a new intent voids the one before.',
-    codes: [...onOperation, 'AGENT_QUARANTINED', 'AGENT_OFFLINE', 'READY_EXPIRED', 'FACTOR_LOCKED', ...throughSigner],
-  },
-  'GET /v1/operations/:op/intent': {
-    id: 'getIntent',
-    tag: 'operations',
-    summary: 'The intent, for whoever has to prove it.',
-    codes: ['NOT_FOUND', 'AUTHZ_INVALID', ...throughSigner],
-  },
-  'POST /v1/operations/:op/factors/email': {
-    id: 'mailCode',
-    tag: 'operations',
-    summary: 'Mails the operator a code that proves this intent and nothing else.',
-    codes: [...onOperation, ...onCeremony, 'MAIL_UNAVAILABLE'],
-  },
-  'POST /v1/operations/:op/factors/passkey': {
-    id: 'beginPasskeyProof',
-    tag: 'operations',
-    summary: 'Options for `navigator.credentials.get`, bound to this intent.',
-    codes: [...onOperation, ...onCeremony],
-  },
-  'POST /v1/operations/:op/submit': {
-    id: 'submitOperation',
-    tag: 'operations',
-    summary: 'Proves the intent. With every proof that policy asks for, the reset begins.',
-    codes: [...onOperation, ...onProof, 'BUSY', 'AGENT_QUARANTINED', 'READY_EXPIRED'],
-  },
-  'POST /v1/operations/:op/cancel': {
-    id: 'cancelOperation',
-    tag: 'operations',
-    summary: 'Ends what has not begun to change the machine.',
-    codes: onOperation,
-  },
-  'POST /v1/operations/:op/collected': {
-    id: 'markCollected',
-    tag: 'operations',
-    summary: 'Says that the sealed secrets were received; they are deleted here.',
-    codes: onOperation,
   },
 } as const satisfies Record<string, Entry>;
 
@@ -353,6 +244,7 @@ const service = {
 const contract: Readonly<Record<string, Entry>> = {
   ...machines,
   ...operations,
+  ...bulk,
   ...events,
   ...webhooks,
   ...installation,

@@ -2,7 +2,7 @@
 // from the content security policy. Everything in it is escaped.
 
 import type { OpenAPIV3_1 as OpenApi } from 'openapi-types';
-import { tags } from './contract.ts';
+import { tags } from './contract-entry.ts';
 
 type Operation = OpenApi.OperationObject;
 type Request = Readonly<{ method: string; path: string; operation: Operation }>;

@@ -8,6 +8,7 @@ import { sha256Text } from '../../protocol/keys.ts';
 import { operationId } from '../../protocol/schema.ts';
 import { type About, may, type Need, needOf, type Right } from '../core/rights.ts';
 import { livingApiKey } from '../store/api-keys.ts';
+import { findBulk } from '../store/bulks.ts';
 import { findJoinToken } from '../store/join-tokens.ts';
 import { findOperation } from '../store/operations.ts';
 import { type Memberships, membershipsOf } from '../store/projects.ts';
@@ -111,6 +112,11 @@ async function projectMeant(
       const op = operationId.safeParse(params?.['op']);
       if (!op.success) throw new Failure('REQUEST_INVALID', { field: 'op' });
       return known((await findOperation(db, op.data))?.project, 'operation');
+    }
+    case 'bulk': {
+      const bulk = operationId.safeParse(params?.['bulk']);
+      if (!bulk.success) throw new Failure('REQUEST_INVALID', { field: 'bulk' });
+      return known((await findBulk(db, bulk.data))?.project, 'bulk');
     }
     case 'join_token':
       return known((await findJoinToken(db, String(params?.['id'])))?.project, 'token');

@@ -8,10 +8,12 @@ import type { OpenAPIV3_1 as OpenApi } from 'openapi-types';
 import { z } from 'zod';
 import { type Code, codes } from '../../protocol/codes.ts';
 import { VERSION } from '../version.ts';
-import { codesOf, type Entry, entryOf, tags } from './contract.ts';
+import { codesOf, entryOf } from './contract.ts';
+import { type Entry, tags } from './contract-entry.ts';
 import { readablePage } from './docs-page.ts';
 import { statusOf } from './problems.ts';
 import { intentResponse, intentSummary, operationView, problem, receiptView, stateTime, vmView } from './schemas.ts';
+import { bulkIntent, bulkList, bulkResult, bulkView } from './schemas-bulk.ts';
 import { joinTokenList, joinTokenView } from './schemas-installation.ts';
 import { operationList, vmList } from './schemas-lists.ts';
 import { preflightView } from './schemas-preflight.ts';
@@ -22,6 +24,10 @@ export type Document = OpenApi.Document;
 /** What has a name in the document, and is referred to by it. */
 const named = {
   Delivery: deliveryView,
+  Bulk: bulkView,
+  BulkIntent: bulkIntent,
+  BulkList: bulkList,
+  BulkResult: bulkResult,
   Intent: intentResponse,
   IntentSummary: intentSummary,
   JoinToken: joinTokenView,

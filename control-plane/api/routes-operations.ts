@@ -149,7 +149,7 @@ export function operationRoutes(root: FastifyInstance, parts: ApiParts): void {
 }
 
 /** No proof at all is not a malformed request: it is an operation that nobody approved. */
-async function demandProof({ body }: Readonly<{ body: unknown }>): Promise<void> {
+export async function demandProof({ body }: Readonly<{ body: unknown }>): Promise<void> {
   const isObject = typeof body === 'object' && body !== null;
   if (!isObject || !('method' in body)) throw new Failure('AUTHZ_INVALID', { reason: 'no_proof' });
 }
@@ -177,7 +177,7 @@ async function view(parts: ApiParts, operation: Operation): Promise<OperationVie
 }
 
 /** One request an operation at a time: of two submissions at once the second finds what the first did. */
-function turns(): <T>(op: string, work: () => Promise<T>) => Promise<T> {
+export function turns(): <T>(op: string, work: () => Promise<T>) => Promise<T> {
   const tails = new Map<string, Promise<unknown>>();
   return (op, work) => {
     const turn = (tails.get(op) ?? Promise.resolve()).then(work);

@@ -142,6 +142,8 @@ export const operationView = z.strictObject({
   project: projectName,
   /** `initialise`: the first passwords of a machine that was registered. */
   act: z.enum(['reset', 'initialise']),
+  /** The bulk submission that it is one of: its machine, its commands and its sealed secrets know it by that. */
+  bulk: z.nullable(operationId),
   state: z.enum(states),
   ended: z.boolean(),
   /** Whether an operator's proof was accepted, and when. */
@@ -316,6 +318,10 @@ export const eventTypes = [
   'operation.warning',
   'operation.collected',
   'operation.alarm',
+  'bulk.created',
+  'bulk.proven',
+  'bulk.approved',
+  'bulk.stopped',
   'vm.enrolled',
   'vm.online',
   'vm.offline',

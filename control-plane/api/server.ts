@@ -16,6 +16,7 @@ import type { ApiParts } from './parts.ts';
 import { sendProblem } from './problems.ts';
 import { logRequests, requestIds } from './request-log.ts';
 import { readJson } from './requests.ts';
+import { bulkRoutes } from './routes-bulk.ts';
 import { eventRoutes } from './routes-events.ts';
 import { installationRoutes, joinTokenRoutes, preflightRoutes } from './routes-installation.ts';
 import { operationRoutes } from './routes-operations.ts';
@@ -62,6 +63,7 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
   eventRoutes(app, parts, stop.signal);
   await app.register(async (machines) => provisioningRoutes(machines, parts));
   await app.register(async (operations) => operationRoutes(operations, parts));
+  await app.register(async (bulks) => bulkRoutes(bulks, parts));
   return app;
 }
 

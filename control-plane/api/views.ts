@@ -94,6 +94,7 @@ export function viewOperation(
     project: operation.project,
     act: draft.joinSha256 === undefined ? 'reset' : 'initialise',
     state: operation.state,
+    bulk: operation.bulk?.op ?? null,
     ended: isEnd(operation.state),
     approved: operation.approvedAt !== null,
     approved_at: isoOrNull(operation.approvedAt),

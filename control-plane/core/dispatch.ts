@@ -3,7 +3,7 @@
 
 import { isEnd } from '../../protocol/lifecycle.ts';
 import { isStranded, readyEndsAt } from './due.ts';
-import type { Operation } from './operation.ts';
+import { type Operation, wireOp } from './operation.ts';
 import { isHeld, isTaken } from './progress.ts';
 
 /** What this connection already did. Everything here is lost with it. */
@@ -65,7 +65,7 @@ function mint(operation: Operation, previous: 'never_sent' | 'executor_gone', no
 export type Fate = 'held' | 'again' | Readonly<{ end: 'READY_EXPIRED' | 'EXPIRED' | 'CANCELLED' }>;
 
 export function fateAfterSync(operation: Operation, openOp: string | null, now: number): Fate {
-  if (operation.op === openOp || operation.chain !== null) return 'held';
+  if (wireOp(operation) === openOp || operation.chain !== null) return 'held';
   if (operation.cancelBy !== null) return { end: 'CANCELLED' };
   const { draft, intent } = operation;
   // A typed password was sealed to an executor that is gone.

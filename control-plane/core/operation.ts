@@ -45,8 +45,19 @@ export type CommandRecord = Readonly<{ token: string; sha256: string; cn: string
 export type Gap = Readonly<{ after: number; n: number }>;
 export type ChainHead = Readonly<{ n: number; sha256: string; at: number }>;
 
+/** One of many that one proof covers: `op` is that of the intent, which every machine of it hears. */
+export type InBulk = Readonly<{
+  op: string;
+  /** The machine's place in the intent. */
+  index: number;
+  /** Whether it may begin: so many at a time, and one that cannot gives its turn to another. */
+  turn: boolean;
+}>;
+
 export type Operation = Readonly<{
   op: string;
+  /** Absent in records of earlier versions. */
+  bulk?: InBulk | null;
   vm: string;
   agent: string;
   project: string;
@@ -115,7 +126,12 @@ export type ReceiptFacts = Readonly<{
   late: boolean;
 }>;
 
-export type NewOperation = Pick<Operation, 'op' | 'vm' | 'agent' | 'project' | 'operator' | 'draft'>;
+export type NewOperation = Pick<Operation, 'bulk' | 'op' | 'vm' | 'agent' | 'project' | 'operator' | 'draft'>;
+
+/** What the machine and the signer know it by. */
+export function wireOp({ op, bulk }: Pick<Operation, 'op' | 'bulk'>): string {
+  return bulk?.op ?? op;
+}
 
 export function awaitsSecond({ provenAt, approvedAt, state }: Operation): boolean {
   return provenAt != null && approvedAt === null && !isEnd(state);

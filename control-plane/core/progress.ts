@@ -24,6 +24,8 @@ export type Step =
   | Readonly<{ t: 'approved'; method: string; operator: string }>
   /** Proven by the one who asked; another one has to prove it, too. */
   | Readonly<{ t: 'proven'; method: string; operator: string }>
+  /** One of a bulk may begin. */
+  | Readonly<{ t: 'turn' }>
   | Readonly<{ t: 'sent'; command: CommandRecord }>
   /** A receipt that `judgeReceipt` lets through. */
   | Readonly<{ t: 'receipt'; receipt: ReceiptFacts }>
@@ -53,8 +55,8 @@ export function progress(before: Operation, step: Step, at: number): Progress {
       return withReady({ ...before, ready: step.ready, seen: step.seen, reason: null }, at);
     case 'unready':
       return before.state === 'PREPARED'
-        ? move({ ...before, ready: null }, 'QUEUED', null, enteredAt(at))
-        : quiet(before, { ready: null }, at);
+        ? move(withoutTurn({ ...before, ready: null }), 'QUEUED', null, enteredAt(at))
+        : quiet(withoutTurn(before), { ready: null }, at);
     case 'intent':
       demandDraft(before);
       if (awaitsSecond(before)) throw new Failure('STATE_CONFLICT', { state: before.state, reason: 'proven' });
@@ -71,6 +73,8 @@ export function progress(before: Operation, step: Step, at: number): Progress {
         method: step.method,
         operator: step.operator,
       });
+    case 'turn':
+      return quiet(before, { bulk: before.bulk ? { ...before.bulk, turn: true } : null }, at);
     case 'sent':
       return withCommand(before, step.command, at);
     case 'receipt':
@@ -78,9 +82,7 @@ export function progress(before: Operation, step: Step, at: number): Progress {
     case 'end':
       return move(before, step.state, step.code, enteredAt(at));
     case 'reason':
-      return before.reason === step.code
-        ? { operation: before, events: [] }
-        : said({ ...before, reason: step.code, updatedAt: at }, 'operation.reason', { code: step.code });
+      return withReason(before, step.code, at);
     case 'overdue':
       return said({ ...before, overdue: true, updatedAt: at }, 'operation.overdue', { code: 'OVERDUE' });
     case 'cancel':
@@ -97,6 +99,18 @@ export function progress(before: Operation, step: Step, at: number): Progress {
     case 'alarm':
       return said(withGap(before, step), 'operation.alarm', { reason: step.reason, n: step.n, code: step.code });
   }
+}
+
+/** What cannot begin now must not keep others of its bulk from it. What was sent goes on, and counts. */
+function withoutTurn(before: Operation): Operation {
+  const isWaiting = before.state === 'QUEUED' || before.state === 'PREPARED';
+  return before.bulk?.turn && isWaiting ? { ...before, bulk: { ...before.bulk, turn: false } } : before;
+}
+
+function withReason(before: Operation, code: string, at: number): Progress {
+  const waiting = withoutTurn(before);
+  if (before.reason === code) return waiting === before ? { operation: before, events: [] } : quiet(waiting, {}, at);
+  return said({ ...waiting, reason: code, updatedAt: at }, 'operation.reason', { code });
 }
 
 /** A new nonce for a command that was never taken leaves the operation SENT; else being ready is PREPARED. */

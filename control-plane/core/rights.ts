@@ -20,12 +20,21 @@ export function may(role: Role, right: Right): boolean {
 }
 
 /**
- * What a request is about, which says whose project counts: a thing that its path names (`vm`, `operation`, `join_token`,
+ * What a request is about, which says whose project counts: a thing that its path names (`vm`, `operation`, `bulk`, `join_token`,
  * `webhook`) or
  * its body (`vm_in_body`), a project that its path or body names or else the installation's own (`project`), the installation
  * as such, which its own project stands for, or whatever there is in the projects of the caller (`all`).
  */
-export type About = 'vm' | 'vm_in_body' | 'operation' | 'join_token' | 'webhook' | 'project' | 'installation' | 'all';
+export type About =
+  | 'vm'
+  | 'vm_in_body'
+  | 'operation'
+  | 'bulk'
+  | 'join_token'
+  | 'webhook'
+  | 'project'
+  | 'installation'
+  | 'all';
 
 /** `open`: of anyone. `signed_in`: of whoever is known, about themselves or about what is no secret to them. */
 export type Need = 'open' | 'signed_in' | Readonly<{ right: Right; about: About }>;
@@ -56,6 +65,16 @@ const needs: Readonly<Record<string, Need>> = {
   submitOperation: operate('operation'),
   cancelOperation: operate('operation'),
   markCollected: operate('operation'),
+
+  createBulk: operate('project'),
+  listBulks: read('all'),
+  getBulk: read('bulk'),
+  buildBulkIntent: operate('bulk'),
+  getBulkIntent: operate('bulk'),
+  mailBulkCode: operate('bulk'),
+  beginBulkPasskeyProof: operate('bulk'),
+  submitBulk: operate('bulk'),
+  stopBulk: operate('bulk'),
 
   streamEvents: read('all'),
   streamProjectEvents: read('project'),

@@ -3,10 +3,11 @@
 
 import { type Code, codes } from '../../protocol/codes.ts';
 import { codeOf, Failure } from '../../protocol/failure.ts';
-import { INITIALISE_SINCE } from '../../protocol/version.ts';
+import { INITIALISE_SINCE, LISTS_SINCE } from '../../protocol/version.ts';
 import { type Errand, nextErrand } from '../core/dispatch.ts';
-import type { Operation } from '../core/operation.ts';
+import { type Operation, wireOp } from '../core/operation.ts';
 import { outsideRequests } from '../request-scope.ts';
+import { intentOf, takeTurn } from '../store/bulks.ts';
 import { isHeldBy } from '../store/gateways.ts';
 import { change, findOperation, openOperations } from '../store/operations.ts';
 import type { AgentSession } from './agent-session.ts';
@@ -78,9 +79,9 @@ export class Dispatcher {
 
   /** The machine keeps one executor ready: whatever else it was ready for, it no longer is. */
   async #prepare(session: AgentSession, operation: Operation): Promise<void> {
-    const { op, draft } = operation;
+    const { op, draft, bulk } = operation;
     const at = this.#parts.nowMs();
-    if (needsVersion(draft) > session.version) {
+    if (needsVersion(operation) > session.version) {
       await this.#parts.store.write(async (trx) => {
         const now = await findOperation(trx, op);
         if (now?.state !== 'QUEUED') return;
@@ -88,23 +89,26 @@ export class Dispatcher {
       });
       return;
     }
+    // One of a bulk waits for its turn; the next look asks again.
+    if (bulk && !bulk.turn && !(await takeTurn(this.#parts.store, { op, bulk: bulk.op }, at))) return;
     await this.#parts.store.write(async (trx) => {
       for (const other of await openOperations(trx, session.vm.id)) {
         if (other.op !== op && other.ready !== null) await change(trx, other, { t: 'unready' }, at);
       }
     });
     session.prepareSent(op, at);
-    session.socket.send({ t: 'prepare', op, account: draft.account?.name ?? null });
+    session.socket.send({ t: 'prepare', op: wireOp(operation), account: draft.account?.name ?? null });
   }
 
   async #command(session: AgentSession, { operation, previous }: MintErrand): Promise<boolean> {
-    const { op, intent, ready } = operation;
+    const { op, bulk, intent, ready } = operation;
     if (intent === null || ready === null) return false;
     try {
       // The signer goes by the key that the machine was enrolled with, so it has to have heard of that.
       await this.#handover.flush();
       const minted = await this.#parts.signer('command.mint', {
-        op,
+        op: wireOp(operation),
+        ...(bulk ? { index: bulk.index } : {}),
         intent_hash: intent.hash,
         ready: ready.token,
         sealed: intent.sealed,
@@ -120,7 +124,8 @@ export class Dispatcher {
       if (sent) {
         session.neverTaken.delete(op);
         session.sent.add(op);
-        session.socket.send({ t: 'command', op, token: minted.token });
+        const carried = bulk ? { intent: await intentOf(this.#parts.store.db, bulk.op) } : {};
+        session.socket.send({ t: 'command', op: wireOp(operation), token: minted.token, ...carried });
         this.#parts.log.info({ vm: session.vm.id, op, exp: minted.exp }, 'command sent');
       }
       return sent;
@@ -176,11 +181,13 @@ export class Dispatcher {
     });
   }
 
-  async #cancel(session: AgentSession, { op, vm }: Operation, operator: string): Promise<boolean> {
+  async #cancel(session: AgentSession, operation: Operation, operator: string): Promise<boolean> {
+    const { op, vm } = operation;
     try {
-      const { token } = await this.#parts.signer('cancel.mint', { op, operator });
+      const { agent } = operation;
+      const { token } = await this.#parts.signer('cancel.mint', { op: wireOp(operation), operator, agent });
       session.cancelSent(op);
-      session.socket.send({ t: 'cancel', op, token });
+      session.socket.send({ t: 'cancel', op: wireOp(operation), token });
       this.#parts.log.info({ vm, op, operator }, 'cancel sent');
       return true;
     } catch (error) {
@@ -193,8 +200,9 @@ export class Dispatcher {
 }
 
 /** What an older machine would not understand it is not asked. */
-function needsVersion({ joinSha256, notBeforeS }: Operation['draft']): number {
-  return joinSha256 === undefined && notBeforeS === undefined ? 0 : INITIALISE_SINCE;
+function needsVersion({ draft: { joinSha256, notBeforeS }, bulk }: Operation): number {
+  if (joinSha256 !== undefined || notBeforeS !== undefined) return INITIALISE_SINCE;
+  return bulk ? LISTS_SINCE : 0;
 }
 
 /** The signer has used this ready's nonce already. */

@@ -15,7 +15,7 @@ import { appendEvent } from '../store/events.ts';
 import { isHeldBy } from '../store/gateways.ts';
 import { handOver } from '../store/handover.ts';
 import { rememberNonce } from '../store/nonces.ts';
-import { change, findOperation, insertReceipt, openOperations, receiptSha256 } from '../store/operations.ts';
+import { change, findOperation, findSaid, insertReceipt, openOperations, receiptSha256 } from '../store/operations.ts';
 import type { Write } from '../store/store.ts';
 import { updateVm } from '../store/vms.ts';
 import type { AgentSession } from './agent-session.ts';
@@ -56,9 +56,10 @@ export class Intake {
     }
   }
 
-  async #ready(session: AgentSession, op: string, token: string): Promise<void> {
+  async #ready(session: AgentSession, said: string, token: string): Promise<void> {
     const ready = parseSchema(readySchema, (await this.#verify(session, token, 'lk-ready+jws')).payload);
-    if (ready.agent !== session.vm.agent || ready.op !== op) throw new Failure('AUD_MISMATCH', { vm: session.vm.id });
+    if (ready.agent !== session.vm.agent || ready.op !== said) throw new Failure('AUD_MISMATCH', { vm: session.vm.id });
+    const op = await this.#meant(session, said);
     await this.#parts.store.write(async (trx) => {
       const at = this.#parts.nowMs();
       if (!(await rememberNonce(trx, ready.cn, at))) {
@@ -78,9 +79,11 @@ export class Intake {
   async #receipt(session: AgentSession, token: string): Promise<void> {
     const verified = await this.#verify(session, token, 'lk-receipt+jws');
     const receipt = parseSchema(receiptSchema, verified.payload);
-    const stored = await this.#parts.store.write((trx) => this.#store(trx, session, receipt, token, verified));
+    const op = await this.#meant(session, receipt.op);
+    const meant = { ...receipt, op };
+    const stored = await this.#parts.store.write((trx) => this.#store(trx, session, meant, token, verified));
     if (!stored) return;
-    session.neverTaken.delete(receipt.op);
+    session.neverTaken.delete(op);
     const payload: Ack = { v: 1, agent: session.vm.agent, op: receipt.op, n: receipt.n };
     await bringRoots(this.#parts, session);
     const { key } = await this.#parts.authority.current();
@@ -141,7 +144,8 @@ export class Intake {
     return true;
   }
 
-  async #refused(session: AgentSession, op: string, code: string): Promise<void> {
+  async #refused(session: AgentSession, said: string, code: string): Promise<void> {
+    const op = await this.#meant(session, said);
     this.#parts.log.info({ vm: session.vm.id, op, code }, 'refused by the agent');
     session.prepareRefused(op, this.#parts.nowMs());
     session.cancelRefused(op, this.#parts.nowMs());
@@ -181,6 +185,11 @@ export class Intake {
       const data = { hostname: facts.hostname, boot: facts.boot };
       await appendEvent(trx, { at: this.#parts.nowMs(), vm: vm.id, op: null, type: 'vm.facts', data });
     });
+  }
+
+  /** Here each machine of a bulk has an operation of its own; what is said of none is judged as it is. */
+  async #meant({ vm }: AgentSession, said: string): Promise<string> {
+    return (await findSaid(this.#parts.store.db, vm.id, said))?.op ?? said;
   }
 
   async #verify({ vm }: AgentSession, token: string, typ: 'lk-ready+jws' | 'lk-receipt+jws'): Promise<VerifiedToken> {

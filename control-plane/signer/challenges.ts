@@ -77,34 +77,41 @@ export async function mailCode(
     noteMail(ledger, operator, op, at);
     ledger.audit({ at, kind: 'factor.mailed', op, operator, data: { hash: intent.hash } });
   });
-  const text = letterOf(described, { code, vmName: vm_name, operator, expires_at });
+  const where = placesOf(described, vm_name);
+  const text = letterOf(described, { code, where, operator, expires_at });
   return new AfterTurn(async () => {
     await mailer.send({
       to: factor.material,
-      subject: `Latchkey: code ${described.act === 'reset' ? 'to reset' : 'for the first passwords of'} ${vm_name}`,
+      subject: `Latchkey: code ${described.act === 'reset' ? 'to reset' : 'for the first passwords of'} ${where}`,
       text,
     });
     return { sent_to: masked(factor.material), expires_at };
   });
 }
 
-type Said = Readonly<{ code: string; vmName: string; operator: string; expires_at: number }>;
+type Said = Readonly<{ code: string; where: string; operator: string; expires_at: number }>;
+
+const targetsOf = (intent: WorkIntent) => (intent.act === 'reset' ? intent.targets : undefined);
+
+function placesOf(intent: WorkIntent, vmName = 'one machine'): string {
+  const targets = targetsOf(intent);
+  return targets ? `${targets.length} machines` : vmName;
+}
 
 /** What is approved is read from the intent; the machine's name alone is the control plane's word. */
-function letterOf(
-  { act, agent, account, vnc, operator: by, op }: WorkIntent,
-  { code, vmName, operator, expires_at }: Said,
-) {
+function letterOf(intent: WorkIntent, { code, where, operator, expires_at }: Said) {
+  const { act, agent, account, vnc, operator: by, op } = intent;
+  const targets = targetsOf(intent);
   const what = [
     ...(account ? [`the password of ${account.name ?? 'the default administrator'}`] : []),
     ...(vnc ? ['the VNC password'] : []),
   ].join(' and ');
   return [
-    `${operator}: with this code you approve that ${by} ${act === 'reset' ? 'resets' : 'is given'} ${what} on ${vmName}, and that it restarts.`,
+    `${operator}: with this code you approve that ${by} ${act === 'reset' ? 'resets' : 'is given'} ${what} on ${where}, and that ${targets ? 'they restart' : 'it restarts'}.`,
     '',
     `    ${code}`,
     '',
-    `Machine: ${vmName} (agent ${agent})`,
+    targets ? `Machines: agents ${targets.join(', ')}` : `Machine: ${where} (agent ${agent})`,
     `Operation: ${op}`,
     `The code works once, for this and nothing else, until ${new Date(expires_at * 1000).toISOString()}.`,
     'If you did not ask for it, do not pass it on, and tell whoever runs Latchkey.',

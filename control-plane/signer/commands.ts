@@ -5,7 +5,7 @@ import { canonicalBytes } from '../../protocol/canonical.ts';
 import type { Command, OperatorProof } from '../../protocol/command.ts';
 import { command as commandSchema } from '../../protocol/command.ts';
 import { Failure } from '../../protocol/failure.ts';
-import { encodeIntent, intentBytes, readIntent, type WorkIntent } from '../../protocol/intent.ts';
+import { encodeIntent, intentBytes, readIntent, targetOf, type WorkIntent } from '../../protocol/intent.ts';
 import { sha256Text, thumbprint, toBase64url } from '../../protocol/keys.ts';
 import { COMMAND_TTL_S, INTENT_TTL_S } from '../../protocol/limits.ts';
 import type { RootPayload } from '../../protocol/root.ts';
@@ -34,21 +34,23 @@ export async function mintCommand(
   const { op } = asked;
   const inForce = await parts.authority.current();
   const stored = demandProven(parts, inForce.root, op, asked.intent_hash);
-  const ready = await readReady(asked.ready, ekOf(ledger, stored.agent));
-  if (ready.op !== op || ready.agent !== stored.agent) throw new Failure('AUTHZ_INVALID', { reason: 'ready' });
-  const before = ledger.commandCount(op);
+  const intent = workOf(stored);
+  const agent = targetOf(intent, asked.index);
+  if (agent === null) throw new Failure('AUTHZ_INVALID', { reason: 'target' });
+  const ready = await readReady(asked.ready, ekOf(ledger, agent));
+  if (ready.op !== op || ready.agent !== agent) throw new Failure('AUTHZ_INVALID', { reason: 'ready' });
+  const before = ledger.commandCount(op, agent);
   if (before >= COMMANDS_MAX) throw new Failure('OP_CONFLICT', { reason: 'signed_too_often' });
   if (ledger.nonceUsed(ready.cn)) throw new Failure('NONCE_UNKNOWN', { reason: 'used' });
-  const intent = workOf(stored);
   const sealed = await demandSealed(intent, asked.sealed);
   const iat = nowS();
-  demandMeant(parts, intent, stored.agent);
-  demandLeft(ledger, 'signature', stored.agent, iat);
+  demandMeant(parts, intent, agent);
+  demandLeft(ledger, 'signature', agent, iat);
   const exp = Math.min(iat + COMMAND_TTL_S, inForce.root.expires);
-  const signed = await sign(inForce, stored, { cn: ready.cn, iat, exp, sealed });
+  const signed = await sign(inForce, stored, { agent, index: asked.index, cn: ready.cn, iat, exp, sealed });
   ledger.transaction(() => {
-    spend(ledger, 'signature', stored.agent, iat);
-    ledger.addCommand({ cn: ready.cn, op, agent: stored.agent, cmdSha256: signed.cmd_sha256, at: iat });
+    spend(ledger, 'signature', agent, iat);
+    ledger.addCommand({ cn: ready.cn, op, agent, cmdSha256: signed.cmd_sha256, at: iat });
     const again = before > 0 ? { again: asked.previous } : {};
     const data = { hash: stored.hash, cmd_sha256: signed.cmd_sha256, token: signed.token, ...again };
     ledger.audit({ at: iat, kind: 'command.signed', op, operator: stored.operator, data });
@@ -101,12 +103,19 @@ async function demandSealed(intent: WorkIntent, sealed: MintParams['sealed']): P
   return sealed;
 }
 
-type Freshness = Readonly<{ cn: string; iat: number; exp: number; sealed: MintParams['sealed'] }>;
+type Addressed = Readonly<{
+  agent: string;
+  index: number | undefined;
+  cn: string;
+  iat: number;
+  exp: number;
+  sealed: MintParams['sealed'];
+}>;
 
 async function sign(
   { key, root }: CommandInForce,
-  { op, agent, bytes, operator, method, proven_at, proof }: StoredIntent & { proven_at: number },
-  { cn, iat, exp, sealed }: Freshness,
+  { op, bytes, hash, operator, method, proven_at, proof }: StoredIntent & { proven_at: number },
+  { agent, index, cn, iat, exp, sealed }: Addressed,
 ): Promise<{ token: string; cmd_sha256: string }> {
   if (method === null) throw new Failure('AUTHZ_INVALID', { reason: 'not_proven' });
   const shown: { proof?: OperatorProof } = proof === null ? {} : { proof: JSON.parse(proof) as OperatorProof };
@@ -119,7 +128,8 @@ async function sign(
     iat,
     exp,
     root_ver: root.version,
-    intent: bytes,
+    // A list would not fit: it comes beside the command, which names its hash.
+    ...(index === undefined ? { intent: bytes } : { intent_sha256: hash, index }),
     authz: { operator, method, at: proven_at, ...shown },
     ...(sealed && (sealed.account || sealed.vnc) ? { sealed } : {}),
   });
@@ -134,19 +144,22 @@ async function signPayload(payload: Command, key: CommandKey): Promise<{ token: 
 /** A cancel needs a signed-in operator and no factor; it names the nonce of the executor at work. */
 export async function mintCancel(
   { ledger, authority, randomBytes, nowS }: SignerParts,
-  { op, operator }: Params<SignerMethods, 'cancel.mint'>,
+  { op, operator, agent: named }: Params<SignerMethods, 'cancel.mint'>,
 ): Promise<Result<SignerMethods, 'cancel.mint'>> {
   const stored = ledger.intent(op);
-  const last = ledger.lastCommand(op);
+  // Of a list, the one that is named and was commanded.
+  const agent = stored?.agent || (named ?? '');
+  const last = ledger.lastCommand(op, agent);
   if (!stored || !last) throw new Failure('STATE_CONFLICT', { reason: 'nothing_signed' });
   const iat = nowS();
-  demandLeft(ledger, 'cancel', op, iat);
+  const subject = `${op} ${agent}`;
+  demandLeft(ledger, 'cancel', subject, iat);
   const { key, root } = await authority.current();
   const bytes = intentBytes({
     v: 1,
     op,
     project: stored.project,
-    agent: stored.agent,
+    agent,
     method: 'online',
     operator,
     nonce: toBase64url(randomBytes(32)),
@@ -156,7 +169,7 @@ export async function mintCancel(
   const payload: Command = parseSchema(commandSchema, {
     v: 1,
     iss: root.iss,
-    aud: stored.agent,
+    aud: agent,
     op,
     cn: last.cn,
     iat,
@@ -168,7 +181,7 @@ export async function mintCancel(
   const signed = await signPayload(payload, key);
   const { cmd_sha256, token } = signed;
   ledger.transaction(() => {
-    spend(ledger, 'cancel', op, iat);
+    spend(ledger, 'cancel', subject, iat);
     ledger.audit({ at: iat, kind: 'cancel.signed', op, operator, data: { cmd_sha256, token } });
   });
   return signed;

@@ -26,7 +26,7 @@ export async function buildIntent(
   asked: BuildParams,
 ): Promise<Result<SignerMethods, 'intent.build'>> {
   const { ledger, randomBytes, nowS, authority } = parts;
-  const { op, project, agent, operator } = asked;
+  const { op, project, agent, targets, operator } = asked;
   const not_after = nowS() + asked.valid_s;
   const { join_sha256, not_before } = asked;
   // What the two acts do not have in common, the intent's own schema refuses.
@@ -34,7 +34,8 @@ export async function buildIntent(
     v: 1,
     op,
     project,
-    agent,
+    ...(agent === undefined ? {} : { agent }),
+    ...(targets === undefined ? {} : { targets }),
     ...(join_sha256 === undefined ? {} : { join_sha256 }),
     method: 'online',
     operator,
@@ -55,13 +56,13 @@ export async function buildIntent(
     if (before?.proven_at != null) throw new Failure('STATE_CONFLICT', { reason: 'proven' });
     spend(ledger, 'proposal', operator, nowS());
     const two_people = policyOf(ledger).second_person ? 1 : 0;
-    ledger.putIntent({ op, bytes: encoded, hash, agent, project, operator, not_after, two_people });
+    ledger.putIntent({ op, bytes: encoded, hash, agent: agent ?? '', project, operator, not_after, two_people });
     ledger.audit({
       at: nowS(),
       kind: 'intent.built',
       op,
       operator,
-      data: { hash, agent, intent: encoded, two_people },
+      data: { hash, ...(agent === undefined ? {} : { agent }), intent: encoded, two_people },
     });
   });
   return { intent: encoded, intent_hash: hash, not_after, methods: methodsFor(ledger, root, operator, 'first') };

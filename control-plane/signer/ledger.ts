@@ -64,12 +64,16 @@ ALTER TABLE machines ADD COLUMN join_sha256 TEXT;
 ] as const;
 const SCHEMA_VERSION = MIGRATIONS.length;
 
+/** Rows of earlier versions name no machine: each of their operations had one. */
+const FROM_COMMANDS = "FROM minted WHERE op = ? AND kind = 'reset' AND (agent = ? OR agent IS NULL)";
+
 export type MintedCommand = Readonly<{ cn: string; op: string; agent: string; cmdSha256: string; at: number }>;
 
 export type StoredIntent = {
   op: string;
   bytes: string;
   hash: string;
+  /** Empty where the intent names a list. */
   agent: string;
   project: string;
   operator: string;
@@ -193,15 +197,14 @@ export class SignerLedger {
     this.run('UPDATE intents SET method = ?, proven_at = ?, proof = ? WHERE op = ?', method, at, proof, op);
   }
 
-  /** The newest command of an operation, if one was signed. */
-  lastCommand(op: string): { cn: string; cmd_sha256: string; at: number } | undefined {
-    const sql = "SELECT cn, cmd_sha256, at FROM minted WHERE op = ? AND kind = 'reset' ORDER BY rowid DESC LIMIT 1";
-    return this.rows<{ cn: string; cmd_sha256: string; at: number }>(sql, op)[0];
+  /** The newest command of an operation to that machine, if one was signed. */
+  lastCommand(op: string, agent: string): { cn: string; cmd_sha256: string; at: number } | undefined {
+    const sql = `SELECT cn, cmd_sha256, at ${FROM_COMMANDS} ORDER BY rowid DESC LIMIT 1`;
+    return this.rows<{ cn: string; cmd_sha256: string; at: number }>(sql, op, agent)[0];
   }
 
-  commandCount(op: string): number {
-    const sql = "SELECT count(*) AS count FROM minted WHERE op = ? AND kind = 'reset'";
-    return this.rows<{ count: number }>(sql, op)[0]?.count ?? 0;
+  commandCount(op: string, agent: string): number {
+    return this.rows<{ count: number }>(`SELECT count(*) AS count ${FROM_COMMANDS}`, op, agent)[0]?.count ?? 0;
   }
 
   nonceUsed(cn: string): boolean {

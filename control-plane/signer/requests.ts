@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { auditRow } from '../../protocol/audit.ts';
 import { factorMethods, keyProof } from '../../protocol/command.ts';
-import { GRACE_S_MAX, INTENT_TTL_S_MAX } from '../../protocol/limits.ts';
+import { GRACE_S_MAX, INTENT_TTL_S_MAX, TARGETS_MAX } from '../../protocol/limits.ts';
 import { operators } from '../../protocol/root.ts';
 import {
   accountName,
@@ -136,7 +136,9 @@ export const signerMethods = {
     params: z.strictObject({
       op: operationId,
       project: projectName,
-      agent: agentId,
+      /** The machine; or the machines of a bulk submission, in the order that its commands count them by. */
+      agent: z.optional(agentId),
+      targets: z.array(agentId).min(1).max(TARGETS_MAX).optional(),
       operator: operatorName,
       account: z
         .strictObject({
@@ -200,7 +202,14 @@ export const signerMethods = {
   },
   /** Mails a code that proves this intent and nothing else. `vm_name` is for the letter alone. */
   'factor.email': {
-    params: z.strictObject({ ...onIntent, vm_name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/) }),
+    params: z.strictObject({
+      ...onIntent,
+      /** Absent where there are several. */
+      vm_name: z
+        .string()
+        .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)
+        .optional(),
+    }),
     result: z.strictObject({ sent_to: z.string(), expires_at: seconds }),
   },
   'factor.passkey': { params: z.strictObject(onIntent), result: ceremony },
@@ -243,6 +252,13 @@ export const signerMethods = {
     params: z.strictObject({
       op: operationId,
       intent_hash: bytes32,
+      /** Which of the machines, where the intent names a list. */
+      index: z
+        .number()
+        .int()
+        .min(0)
+        .max(TARGETS_MAX - 1)
+        .optional(),
       /** Signed by the `ek` that the machine was enrolled with. */
       ready: compactToken,
       sealed: sealedPair.nullable(),
@@ -250,9 +266,9 @@ export const signerMethods = {
     }),
     result: z.strictObject({ token: compactToken, cmd_sha256: bytes32, cn: bytes32, exp: seconds }),
   },
-  /** Signs a cancel for the executor of the operation's newest command. */
+  /** Signs a cancel for the executor of the operation's newest command; `agent`: which of the machines of a list. */
   'cancel.mint': {
-    params: z.strictObject({ op: operationId, operator: operatorName }),
+    params: z.strictObject({ op: operationId, operator: operatorName, agent: z.optional(agentId) }),
     result: z.strictObject({ token: compactToken, cmd_sha256: bytes32 }),
   },
   /** What the control plane saw, for the audit, in order; what does not hold is written down as that. */

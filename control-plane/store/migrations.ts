@@ -192,6 +192,19 @@ ALTER TABLE vms ADD COLUMN provision_json TEXT;
 CREATE INDEX vms_awaited ON vms (join_token) WHERE awaited = 1;
 `,
   },
+  {
+    version: 13,
+    sql: `
+CREATE TABLE bulks (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, op TEXT NOT NULL UNIQUE, project TEXT NOT NULL, concurrency INTEGER NOT NULL,
+  open INTEGER NOT NULL, intent TEXT, record_json TEXT NOT NULL) STRICT;
+CREATE INDEX bulks_by_project ON bulks (project, seq);
+CREATE INDEX bulks_open ON bulks (seq) WHERE open = 1;
+ALTER TABLE operations ADD COLUMN bulk TEXT REFERENCES bulks (op);
+ALTER TABLE operations ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX operations_by_bulk ON operations (bulk, seq) WHERE bulk IS NOT NULL;
+`,
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;

@@ -19,6 +19,7 @@ const columnsOf = (operation: Operation) => ({
   ended: isEnd(operation.state) ? 1 : 0,
   updated_at: operation.updatedAt,
   sealed: operation.sealed === null ? 0 : 1,
+  turn: operation.bulk?.turn ? 1 : 0,
   record_json: JSON.stringify(operation),
 });
 
@@ -32,14 +33,14 @@ export async function insertOperation(trx: Write, operation: Operation): Promise
   const { op, vm, createdAt, operator } = operation;
   await trx
     .insertInto('operations')
-    .values({ op, vm, ...columnsOf(operation) })
+    .values({ op, vm, bulk: operation.bulk?.op ?? null, ...columnsOf(operation) })
     .execute();
   await appendEvent(trx, {
     at: createdAt,
     vm,
     op,
     type: 'operation.created',
-    data: { operator, state: operation.state },
+    data: { operator, state: operation.state, ...(operation.bulk ? { bulk: operation.bulk.op } : {}) },
   });
 }
 
@@ -57,10 +58,24 @@ export async function change(trx: Write, before: Operation, step: Step, at: numb
   return operation;
 }
 
-/** A ready belongs to the connection on which it was said: with that one gone, none is. */
+/** What that machine means by an operation's name: its own, or the one of a bulk that it is one of. */
+export async function findSaid(db: Db, vm: string, said: string): Promise<Operation | null> {
+  const own = await findOperation(db, said);
+  if (own) return own;
+  const row = await db
+    .selectFrom('operations')
+    .select('record_json')
+    .where('bulk', '=', said)
+    .where('vm', '=', vm)
+    .executeTakeFirst();
+  return row ? readOperation(row) : null;
+}
+
+/** A ready, and a turn to begin, belong to the connection on which it was said: with that one gone, there is none. */
 export async function dropReadies(trx: Write, vm: string, at: number): Promise<void> {
   for (const operation of await openOperations(trx, vm)) {
-    if (operation.ready !== null) await change(trx, operation, { t: 'unready' }, at);
+    const { ready, bulk } = operation;
+    if (ready !== null || bulk?.turn) await change(trx, operation, { t: 'unready' }, at);
   }
 }
 

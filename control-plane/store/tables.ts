@@ -48,6 +48,9 @@ export type OperationTable = {
   updated_at: number;
   /** Whether sealed secrets wait to be collected. */
   sealed: number;
+  /** The operation of the intent that it is one of many of, and whether it may begin. */
+  bulk: string | null;
+  turn: number;
   record_json: string;
 };
 
@@ -152,6 +155,18 @@ export type Tables = {
     asked_json: string;
     answer_json: string | null;
     asked_at: number;
+  };
+  /** What stands here once for all operations of a bulk; the rest is its record. */
+  bulks: {
+    seq: Generated<number>;
+    op: string;
+    project: string;
+    concurrency: number;
+    /** Whether its proof is missing. */
+    open: number;
+    /** The intent's bytes. */
+    intent: string | null;
+    record_json: string;
   };
   /** Of requests that came with a key. */
   kept_answers: { key_sha256: string; request_sha256: string; made: string; answer_json: string | null; at: number };

@@ -233,8 +233,8 @@ export class ScriptedAgent {
   }
 
   /** Connected, with nothing under way. */
-  async online(open: string | null = null): Promise<this> {
-    const refused = await this.connect();
+  async online(open: string | null = null, hello: Partial<Hello> = {}): Promise<this> {
+    const refused = await this.connect({ hello });
     if (refused !== null) throw new Error(`refused with ${refused}`);
     this.wire.send({ t: 'synced', open });
     return this;
@@ -273,11 +273,11 @@ export class ScriptedAgent {
   }
 
   /** Takes the command; from here on receipts can be written. */
-  async takeCommand(): Promise<{ op: string; token: string }> {
-    const { op, token } = await this.wire.next('command');
+  async takeCommand(): Promise<{ op: string; token: string; intent: string | undefined }> {
+    const { op, token, intent } = await this.wire.next('command');
     const payload = payloadOf(token) as { cn: string };
     this.#works.set(op, { cn: payload.cn, cmdSha256: await sha256Text(canonicalBytes(payload)), receipts: [] });
-    return { op, token };
+    return { op, token, intent };
   }
 
   /** The next receipt of the chain, not sent yet. */

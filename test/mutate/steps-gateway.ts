@@ -131,7 +131,7 @@ const enrolmentSteps: readonly Mutation[] = [
 
 const intakeSteps: readonly Mutation[] = [
   change('ready: of this machine', INTAKE, 'ready.agent !== session.vm.agent || ', ''),
-  change('ready: for the operation that it is said for', INTAKE, ' || ready.op !== op)', ')'),
+  change('ready: for the operation that it is said for', INTAKE, ' || ready.op !== said)', ')'),
   drop('ready: a nonce that is new', INTAKE, "return this.#alarm(trx, session, { reason: 'nonce_repeated', op });"),
   change('ready: that was asked for', INTAKE, ' || session.asked?.op !== op', ''),
   drop('ready: of an operation that is not held yet', INTAKE, 'if (operation.chain !== null) return;'),

@@ -6,6 +6,7 @@ const PROOFS = 'control-plane/signer/proofs.ts';
 const INTENTS = 'control-plane/signer/intents.ts';
 const ALLOWED = 'control-plane/signer/allowed.ts';
 const COMMANDS = 'control-plane/signer/commands.ts';
+const LEDGER = 'control-plane/signer/ledger.ts';
 const PASSKEYS = 'control-plane/signer/passkeys.ts';
 const LIMITS = 'control-plane/signer/limits.ts';
 const SEEN = 'control-plane/signer/seen.ts';
@@ -171,7 +172,24 @@ export const signerSteps: readonly Mutation[] = [
     "if (nowS() >= root.expires) throw new Failure('ROOT_EXPIRED', { version: root.version });",
   ),
   change('command: for the executor of this operation', COMMANDS, 'ready.op !== op || ', ''),
-  change('command: for the executor of this machine', COMMANDS, ' || ready.agent !== stored.agent', ''),
+  change('command: for the executor of this machine', COMMANDS, ' || ready.agent !== agent', ''),
+  drop(
+    'command: for a machine that the intent names',
+    COMMANDS,
+    "if (agent === null) throw new Failure('AUTHZ_INVALID', { reason: 'target' });",
+  ),
+  change(
+    'command: of a list, by its own place',
+    COMMANDS,
+    'intent_sha256: hash, index }',
+    'intent_sha256: hash, index: 0 }',
+  ),
+  change(
+    'cancel: of a list, for a machine that was commanded',
+    LEDGER,
+    '(agent = ? OR agent IS NULL)',
+    '(? IS NOT NULL)',
+  ),
   drop(
     'command: not without end',
     COMMANDS,
@@ -203,7 +221,7 @@ export const signerSteps: readonly Mutation[] = [
   // Not more than anybody needs, and nothing of machines that they did not sign.
   change('limits: of each', LIMITS, "count('use = ? AND subject = ?', use, subject) >= each || ", ''),
   change('limits: of all together', LIMITS, " || count('use = ?', use) >= all", ''),
-  change('limits: a command counts', COMMANDS, "spend(ledger, 'signature', stored.agent, iat);", ''),
+  change('limits: a command counts', COMMANDS, "spend(ledger, 'signature', agent, iat);", ''),
   drop('seen: one key a machine', SEEN, "if (known) throw new Failure('ALREADY_EXISTS', { agent });"),
   change(
     'seen: receipts of that machine’s own key',

@@ -46,6 +46,8 @@ type Told = {
   twoPeople: boolean;
   proven: Proof | null;
   seconded: boolean;
+  /** Of a list: the machines, in its order. */
+  targets: readonly string[] | undefined;
 };
 /** What one machine was commanded, and what it said of that. */
 type Work = { commands: Set<string>; nonces: Set<string>; n: number; sha256: string; ended: boolean };
@@ -78,9 +80,9 @@ export class Operations {
     demand((await sha256Text(fromBase64url(bytes))) === hash, 'intent');
     const intent = readIntent(bytes);
     demand(intent.act !== 'cancel' && intent.op === op && intent.operator === operator, 'intent');
-    const others = intent.act === 'reset' ? (intent.targets ?? []) : [];
-    demand(intent.agent === agent || others.includes(agent), 'intent');
-    this.#begin(op, { hash, notAfter: intent.not_after, operator, twoPeople: two_people === 1 });
+    const targets = intent.act === 'reset' ? intent.targets : undefined;
+    demand(intent.agent === agent, 'intent');
+    this.#begin(op, { hash, notAfter: intent.not_after, operator, twoPeople: two_people === 1, targets });
   }
 
   async releaseBuilt({ op, operator }: AuditRow, data: unknown): Promise<void> {
@@ -88,10 +90,11 @@ export class Operations {
     demand((await sha256Text(fromBase64url(bytes))) === hash, 'intent');
     const intent = parseSchema(release, parseCanonical(fromBase64url(bytes)));
     demand(intent.op === op && intent.operator === operator && intent.agent === agent, 'intent');
-    this.#begin(op, { hash, notAfter: intent.not_after, operator, twoPeople: two_people === 1 });
+    const said = { hash, notAfter: intent.not_after, operator, twoPeople: two_people === 1 };
+    this.#begin(op, { ...said, targets: undefined });
   }
 
-  #begin(op: string | null, said: Pick<Told, 'hash' | 'notAfter' | 'operator' | 'twoPeople'>): void {
+  #begin(op: string | null, said: Omit<Told, 'proven' | 'seconded'>): void {
     demand(op !== null && !this.#intents.get(op)?.proven, 'intent');
     this.#intents.set(op, { ...said, proven: null, seconded: false });
     this.counts.intents += 1;
@@ -130,6 +133,7 @@ export class Operations {
       demand(told.proven !== null && (!told.twoPeople || told.seconded), 'not_proven');
       demand(command.iat <= told.notAfter, 'expired');
       demand(operator === told.operator && method === told.proven.method && at === told.proven.at, 'authz');
+      demand(command.intent !== undefined || told.targets?.[command.index ?? -1] === command.aud, 'command');
     }
     const intent = demandAddressed(command, ['reset', 'initialise']);
     const isMeant = intent?.act !== 'initialise' || this.#machines.get(command.aud)?.join_sha256 === intent.join_sha256;

@@ -39,6 +39,15 @@ const table: Readonly<Record<string, Row>> = {
   'POST /v1/operations/:op/submit': row('operate', 'nothing'),
   'POST /v1/operations/:op/cancel': row('operate', 'nothing'),
   'POST /v1/operations/:op/collected': row('operate', 'nothing'),
+  'POST /v1/bulk': row('operate', 'nothing'),
+  'GET /v1/bulk': row('members', 'own'),
+  'GET /v1/bulk/:bulk': row('members', 'nothing'),
+  'POST /v1/bulk/:bulk/intent': row('operate', 'nothing'),
+  'GET /v1/bulk/:bulk/intent': row('operate', 'nothing'),
+  'POST /v1/bulk/:bulk/factors/email': row('operate', 'nothing'),
+  'POST /v1/bulk/:bulk/factors/passkey': row('operate', 'nothing'),
+  'POST /v1/bulk/:bulk/submit': row('operate', 'nothing'),
+  'POST /v1/bulk/:bulk/stop': row('operate', 'nothing'),
   'GET /v1/events': row('members', 'own'),
   'GET /v1/projects/:project/events': row('members', 'nothing'),
   'GET /v1/vms/:vm/events': row('members', 'nothing'),
@@ -86,7 +95,17 @@ let world: World;
 const keys = new Map<Role | 'elsewhere' | 'nowhere', string>();
 /** By key, the id of another key of the same operator. */
 const ownKeys = new Map<string, string>();
-const things = { vm: '', name: 'web', op: '', token: '', key: '', webhook: '', delivery: '', project: 'default' };
+const things = {
+  vm: '',
+  name: 'web',
+  op: '',
+  token: '',
+  key: '',
+  bulk: '',
+  webhook: '',
+  delivery: '',
+  project: 'default',
+};
 /** Names of the same form, of things that are not there. */
 const absent = { ...things, name: 'nothing', project: 'nowhere' };
 
@@ -114,7 +133,9 @@ beforeAll(async () => {
   things.delivery = String(tried.body['id']);
   const none = { at: world.now, operator: 'admin', token: null, code: 'AGENT_OFFLINE' };
   await world.store.write((trx) => putPreflight(trx, things.vm, none));
-  for (const name of ['vm', 'op', 'token', 'key', 'webhook', 'delivery'] as const)
+  const bulk = await world.ask('POST', '/v1/bulk', { vms: [things.vm], account: {} });
+  things.bulk = String(bulk.body['bulk']);
+  for (const name of ['vm', 'op', 'token', 'bulk', 'key', 'webhook', 'delivery'] as const)
     absent[name] = things[name].replace(/.{4}$/, '0000');
 });
 afterAll(() => world.stop());
@@ -136,6 +157,7 @@ async function ask(request: string, { key, of = things, byName = false }: Given)
     .replace(':vm', vm)
     .replace(':operator', 'leaving')
     .replace(':op', of.op)
+    .replace(':bulk', of.bulk)
     .replace(':project', of.project)
     .replace(':webhook', of.webhook)
     .replace(':delivery', of.delivery)
@@ -143,6 +165,7 @@ async function ask(request: string, { key, of = things, byName = false }: Given)
   const bodies: Record<string, object> = {
     'POST /v1/operations': { vm, account: { mode: 'generated' } },
     'POST /v1/join-tokens': { project: of.project },
+    'POST /v1/bulk': { project: of.project, vms: [things.vm], account: {} },
     'POST /v1/webhooks': { project: of.project, url: 'https://hooks.invalid/' },
     'POST /v1/projects': { name: 'made' },
     'POST /v1/projects/:project/members': { operator: 'leaving', role: 'viewer' },

@@ -149,6 +149,7 @@ export function operationOf(
     agent: AGENT,
     project: 'default',
     act: 'reset',
+    bulk: null,
     state: ready ? 'PREPARED' : 'QUEUED',
     ended: false,
     approved: false,

@@ -237,6 +237,26 @@ export class Desk {
     return this.ask('factor.email', { op, intent_hash, operator, vm_name: 'web-1' });
   }
 
+  /** An intent that names these machines. */
+  async buildList(targets: string[], operator = 'ada', op = newId('op', kernel)): Promise<Built> {
+    const { jwk } = await sealingKeyFromSeed(kernel(32));
+    const account = {
+      name: null,
+      uid: null,
+      unlock: false,
+      secret: { mode: 'generated' as const, recipient_jwk: jwk },
+    };
+    const asked = { op, project: 'default', targets, operator, account, grace_s: 0, valid_s: 86_400 };
+    return { op, ...(await this.ask('intent.build', asked)) };
+  }
+
+  /** For one machine of a list, whose executor says that it is ready. */
+  async mintFor({ op, intent_hash }: Built, agent: string, ek: SigningKey, index?: number) {
+    const ready = await signedReady(op, ek, { agent });
+    const asked = { op, intent_hash, ready, sealed: null, previous: 'never_sent' as const };
+    return this.ask('command.mint', { ...asked, ...(index === undefined ? {} : { index }) });
+  }
+
   async mint({ op, intent_hash }: Built) {
     const token = await signedReady(op, this.ek);
     return this.ask('command.mint', {
