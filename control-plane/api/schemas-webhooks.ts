@@ -50,7 +50,7 @@ export const webhookCreated = webhookView.extend({
 });
 export type WebhookCreated = z.infer<typeof webhookCreated>;
 
-const deliveryStates = ['pending', 'delivered', 'dead'] as const;
+export const deliveryStates = ['pending', 'delivered', 'dead'] as const;
 
 export const deliveryView = z.strictObject({
   /** `webhook-id`: the same at each attempt. */

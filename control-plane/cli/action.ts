@@ -13,8 +13,9 @@ export type CommonOptions = ConnectionOptions & Readonly<{ json?: boolean }>;
 /** Adds what every command that talks to the control plane understands. */
 export function withConnection(command: Command): Command {
   return withJson(command)
-    .option('--url <address>', 'control plane (else LATCHKEY_URL, else the one on this machine)')
-    .option('--api-key-file <file>', 'file with the API key (else LATCHKEY_API_KEY_FILE, else this machine’s own)')
+    .option('--profile <name>', 'as `latchkey login` made it (else LATCHKEY_PROFILE, else the one in use)')
+    .option('--url <address>', 'control plane (else LATCHKEY_URL, else a profile’s, else the one on this machine)')
+    .option('--api-key-file <file>', 'file with the API key (else LATCHKEY_API_KEY_FILE, else as the address)')
     .option('--ca <file>', 'PEM of the authority that issued the control plane’s certificate');
 }
 

@@ -1,5 +1,5 @@
-// Finds the control plane and the API key: from options, then the environment, then the data folder of a control plane
-// on this machine. Secrets are read from files, never from an argument or a variable's value.
+// Finds the control plane and the API key: from options, then the environment, then a profile, then the data folder of a
+// control plane on this machine. Secrets are read from files, never from an argument or a variable's value.
 
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -12,9 +12,11 @@ import { connectApi } from './client/api.ts';
 import type { Client } from './client/client.ts';
 import { type Connection, checkAddress, isLoopback } from './client/http.ts';
 import { readConfigured, readIfThere } from './client/private-files.ts';
+import { demandProfile, type Profile, profileInUse } from './profiles.ts';
+import { UsageError } from './prompts.ts';
 
 /** As given on the command line. */
-export type ConnectionOptions = Readonly<{ url?: string; apiKeyFile?: string; ca?: string }>;
+export type ConnectionOptions = Readonly<{ profile?: string; url?: string; apiKeyFile?: string; ca?: string }>;
 
 export function dataFolder(): string {
   return defaultDataFolder(process.env);
@@ -35,7 +37,9 @@ export async function connect(options: ConnectionOptions): Promise<Client> {
 }
 
 async function resolveConnection(options: ConnectionOptions): Promise<Connection> {
-  const named = options.url ?? (process.env['LATCHKEY_URL'] || undefined);
+  const profile = await profileMeant(options);
+  if (profile) return { url: checkAddress(profile.url), apiKey: profile.apiKey, ...authorityOf(profile.ca) };
+  const named = namedAddress(options);
   const url = checkAddress(named ?? (await localAddress()));
   const keyFile = options.apiKeyFile ?? (process.env['LATCHKEY_API_KEY_FILE'] || undefined);
   // A key of the local installation is for the local installation: it is not offered to an address named elsewhere.
@@ -44,7 +48,25 @@ async function resolveConnection(options: ConnectionOptions): Promise<Connection
   }
   const apiKey = await readApiKey(keyFile ?? pathsIn(dataFolder()).apiKey);
   const ca = options.ca === undefined ? await localAuthority(url) : await readConfigured(options.ca, 'ca');
-  return { url, apiKey, ...(ca === undefined ? {} : { ca }) };
+  return { url, apiKey, ...authorityOf(ca) };
+}
+
+const namedAddress = ({ url }: ConnectionOptions) => url ?? (process.env['LATCHKEY_URL'] || undefined);
+const authorityOf = (ca: string | null | undefined) => (ca == null ? {} : { ca });
+
+/** A profile has an address, a key and an authority of its own, and nothing is taken from elsewhere beside it. */
+async function profileMeant(options: ConnectionOptions): Promise<Profile | undefined> {
+  const { profile, url, apiKeyFile, ca } = options;
+  if (profile !== undefined) {
+    if ([url, apiKeyFile, ca].some((given) => given !== undefined)) {
+      throw new UsageError('--profile excludes --url, --api-key-file and --ca');
+    }
+    return demandProfile(profile);
+  }
+  const elsewhere = [namedAddress(options), apiKeyFile, process.env['LATCHKEY_API_KEY_FILE'] || undefined, ca];
+  if (elsewhere.some((given) => given !== undefined)) return undefined;
+  const name = process.env['LATCHKEY_PROFILE'] || (await profileInUse());
+  return name === undefined ? undefined : demandProfile(name);
 }
 
 /** The authority that a control plane on this machine made for itself. */
@@ -85,8 +107,13 @@ async function isLocalAddress(url: URL): Promise<boolean> {
   return origin === url.origin || (port === url.port && isLoopback(hostname) && isLoopback(url.hostname));
 }
 
-async function readApiKey(path: string): Promise<Secret> {
-  const text = (await readConfigured(path, 'api-key')).trim();
-  if (!/^lk_[A-Za-z0-9_-]{43}$/.test(text)) throw new Failure('CONFIG_INVALID', { path, reason: 'not an API key' });
-  return Secret.ofText(text);
+export async function readApiKey(path: string): Promise<Secret> {
+  return apiKeyOf(await readConfigured(path, 'api-key'), path);
+}
+
+/** Throws `CONFIG_INVALID`, and quotes nothing. */
+export function apiKeyOf(text: string, path: string): Secret {
+  const key = text.trim();
+  if (!/^lk_[A-Za-z0-9_-]{43}$/.test(key)) throw new Failure('CONFIG_INVALID', { path, reason: 'not an API key' });
+  return Secret.ofText(key);
 }

@@ -95,6 +95,12 @@ export async function askPassword(name: string, fault: (secret: Secret) => Passw
   }
 }
 
+/** Once, hidden. */
+export function askSecret(message: string, instead: string): Promise<Secret> {
+  demandPerson(instead);
+  return hidden(message, (value) => (value === '' ? 'It is empty.' : undefined));
+}
+
 async function hidden(message: string, validate: (value: string) => string | undefined): Promise<Secret> {
   const answer = await askHidden({
     message,

@@ -37,6 +37,14 @@ import {
 } from '../../api/schemas-people.ts';
 import { preflightView } from '../../api/schemas-preflight.ts';
 import { type VmRequest, vmCreated } from '../../api/schemas-provisioning.ts';
+import {
+  deliveryList,
+  deliveryView,
+  type WebhookRequest,
+  webhookCreated,
+  webhookList,
+  webhookView,
+} from '../../api/schemas-webhooks.ts';
 import { readEvents } from './events.ts';
 import { type Connection, exchange, stream } from './http.ts';
 
@@ -65,6 +73,8 @@ export function connectApi(connection: Connection) {
   const post = async <S extends z.ZodObject>(schema: S, path: string, body: unknown) =>
     read(schema, await exchange(connection, { method: 'POST', path, body }));
 
+  const remove = async <S extends z.ZodObject>(schema: S, path: string) =>
+    read(schema, await exchange(connection, { method: 'DELETE', path }));
   const patch = async <S extends z.ZodObject>(schema: S, path: string, body: unknown) =>
     read(schema, await exchange(connection, { method: 'PATCH', path, body }));
 
@@ -105,6 +115,14 @@ export function connectApi(connection: Connection) {
     revokeApiKey: (id: string) =>
       exchange(connection, { method: 'DELETE', path: `/v1/api-keys/${encodeURIComponent(id)}` }),
     createOperator: (body: OperatorRequest) => post(operatorCreated, '/v1/operators', body),
+    createWebhook: (body: WebhookRequest) => post(webhookCreated, '/v1/webhooks', body),
+    webhooks: (project?: string) => get(webhookList, `/v1/webhooks${query({ project })}`),
+    removeWebhook: (id: string) => remove(webhookView, webhookPath(id)),
+    testWebhook: (id: string) => post(deliveryView, `${webhookPath(id)}/test`, {}),
+    deliveries: (id: string, filter: Readonly<{ state?: string; limit: number }>) =>
+      get(deliveryList, `${webhookPath(id)}/deliveries${query(filter)}`),
+    redeliver: (id: string, message: string) =>
+      post(deliveryView, `${webhookPath(id)}/deliveries/${encodeURIComponent(message)}/redeliver`, {}),
     trust: () => get(trustView, '/v1/trust'),
     /** Raw events of one operation, from after `lastEventId`; what they mean is looked up in the operation itself. */
     operationEvents: (op: string, lastEventId: string | null, signal?: AbortSignal) =>
@@ -119,6 +137,7 @@ export function connectApi(connection: Connection) {
   };
 }
 
+const webhookPath = (id: string): string => `/v1/webhooks/${encodeURIComponent(id)}`;
 const membersPath = (project: string): string => `/v1/projects/${encodeURIComponent(project)}/members`;
 const operationPath = (op: string): string => `/v1/operations/${encodeURIComponent(op)}`;
 

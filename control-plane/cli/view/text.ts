@@ -76,17 +76,43 @@ export function durationText(ms: number): string {
   return hours < 24 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** Columns as wide as their content. The first row is the head. */
-export function table(rows: readonly (readonly string[])[]): string {
+/** Columns as wide as their content, or as a terminal leaves room for. The first row is the head. */
+export function table(rows: readonly (readonly string[])[], columns = process.stdout.columns): string {
   const clean = rows.map((row) => row.map(printable));
-  const widths = (clean[0] ?? []).map((_, column) => Math.max(...clean.map((row) => (row[column] ?? '').length)));
+  const head = clean[0] ?? [];
+  const content = head.map((_, column) => Math.max(...clean.map((row) => (row[column] ?? '').length)));
+  const widths = fitted(content, head, columns);
   const line = (row: readonly string[]) =>
     row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
+      .map((cell, column) => cut(cell, widths[column] ?? 0).padEnd(widths[column] ?? 0))
+      .join(GAP)
       .trimEnd();
   return clean.map((row, index) => (index === 0 ? paint('dim', line(row)) : line(row))).join('\n');
 }
+
+const GAP = '  ';
+const WIDTH_MIN = 8;
+/** Whoever has half an id has none: these are cut last. */
+const WHOLE = ['ID', 'OPERATION', 'NAME', 'PROFILE'];
+
+/** Takes from the widest column until all fit; what does not go to a terminal (`undefined` columns) is never cut. */
+function fitted(content: readonly number[], head: readonly string[], columns: number | undefined): number[] {
+  const widths = [...content];
+  const total = () => widths.reduce((sum, width) => sum + width, 0) + GAP.length * (widths.length - 1);
+  const takeFrom = (candidates: readonly number[]) => {
+    while (total() > (columns ?? Number.POSITIVE_INFINITY)) {
+      const [widest] = candidates.toSorted((a, b) => (widths[b] ?? 0) - (widths[a] ?? 0));
+      if (widest === undefined || (widths[widest] ?? 0) <= WIDTH_MIN) return;
+      widths[widest] = (widths[widest] ?? 0) - 1;
+    }
+  };
+  const all = [...widths.keys()];
+  takeFrom(all.filter((column) => !WHOLE.includes(head[column] ?? '')));
+  takeFrom(all);
+  return widths;
+}
+
+const cut = (cell: string, width: number) => (cell.length > width ? `${cell.slice(0, width - 1)}…` : cell);
 
 /** `name  value` lines. */
 export function fields(pairs: readonly (readonly [string, string])[]): string {

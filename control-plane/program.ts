@@ -1,0 +1,176 @@
+// The command line of the control plane as one tree of commands. It owns `serve` and its parts; every other command is in
+// cli/. Completions, the man page and the examples in the help are made from this tree.
+
+import { resolve } from 'node:path';
+import { Command, Option } from 'commander';
+import { Failure } from '../protocol/failure.ts';
+import { serveApart, whyNotApart } from './apart.ts';
+import { registerCommands } from './cli/commands.ts';
+import { showExamples } from './cli/examples.ts';
+import { errorLine } from './cli/view/text.ts';
+import {
+  defaultDataFolder,
+  LISTEN_DEFAULT,
+  readServeOptions,
+  readSignerSettings,
+  type ServeFlags,
+  type SignerProcessFlags,
+} from './config/options.ts';
+import { isApart } from './config/ownership.ts';
+import { pathsIn } from './config/paths.ts';
+import { passwdText, readUsers, type UserFlags, type Users } from './config/users.ts';
+import { serveRole } from './role.ts';
+import { type Serving, serve } from './serve.ts';
+import { runSigner, type SignerSettings } from './signer-process.ts';
+import { VERSION } from './version.ts';
+import { runWeb } from './web-process.ts';
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+const COMMAND_KEY_PROGRAM = 'program that holds the command key and signs (LATCHKEY_COMMAND_KEY_PROGRAM)';
+
+/** `main` is the program's own file, which it starts its parts from. */
+export function latchkeyProgram(main: string): Command {
+  const program = new Command('latchkey')
+    .description('Resets the password of a virtual machine whose owner has lost it, without ever seeing that password.')
+    .version(VERSION)
+    .showSuggestionAfterError(false)
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE));
+  registerServe(program, main);
+  for (const role of ['gateway', 'web'] as const) registerRole(program, role);
+  registerSigner(program);
+  program.command('serve-web', { hidden: true }).action(() => runWeb());
+  registerCommands(program);
+  showExamples(program);
+  return program;
+}
+
+function registerServe(program: Command, main: string): void {
+  withMail(withListener(program.command('serve')))
+    .description('run the control plane: gateway, API and signer, over one data folder')
+    .option('--tls-self-signed', 'make an authority and a certificate in the data folder, and renew the certificate')
+    .option('--command-key-program <file>', COMMAND_KEY_PROGRAM)
+    .option('--user <name|uid>', 'as root: who gateway and API are (account latchkey, else a number)')
+    .option('--signer-user <name|uid>', 'as root: who the signer is (account latchkey-signer, else a number)')
+    .action(async (flags: ServeFlags) => {
+      const signerArgv = (data: string, settings: SignerSettings) => [
+        ...[main, 'signer', '--data', data],
+        ...['--settings', JSON.stringify(settings)],
+      ];
+      await untilAsked(flags, async () => {
+        const options = readServeOptions(flags, process.env);
+        const users = usersOf(flags);
+        const why = users && whyNotApart(options, users);
+        if (!users || why) {
+          const serving = await serve(options, signerArgv);
+          if (why) process.stderr.write(`${errorLine(new Failure('SIGNER_NOT_APART', why))}\n`);
+          return serving;
+        }
+        return serveApart(options, users, { signerArgv, webArgv: [main, 'serve-web'] });
+      });
+    });
+}
+
+function registerRole(program: Command, role: 'gateway' | 'web'): void {
+  const what = role === 'gateway' ? 'the WebSockets of agents' : 'the API';
+  withSigner(withListener(program.command(role)))
+    .description(`run ${what} alone, one of several over one PostgreSQL (\`latchkey migrate\` comes first)`)
+    .action((flags: ServeFlags) =>
+      untilAsked(flags, async () => serveRole(readServeOptions(flags, process.env), role, usersOf(flags))),
+    );
+}
+
+function registerSigner(program: Command): void {
+  withMail(program.command('signer'))
+    .description('run the signer alone, for gateways and webs of other hosts')
+    .option('--data <folder>', 'data folder (LATCHKEY_DATA, else ~/.local/share/latchkey)')
+    .option('--listen <host:port>', 'address to listen on; without it only the socket in the data folder is there')
+    .option('--tls-cert <file>', 'its certificate, PEM')
+    .option('--tls-key <file>', 'its private key, PEM, mode 0600')
+    .option('--client-ca <file>', 'the authority whose certificates gateways and webs show, and no others, PEM')
+    .option('--public-url <url>', 'address that operators use: where their passkeys live')
+    .option('--command-key-program <file>', COMMAND_KEY_PROGRAM)
+    .option('--json', 'print one JSON object a line, as it does anyway')
+    .addOption(new Option('--settings <json>').hideHelp())
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE))
+    .action(({ settings, ...flags }: SignerProcessFlags & Readonly<{ settings?: string }>) => {
+      if (settings !== undefined) return runSigner(flags.data ?? '', JSON.parse(settings) as Partial<SignerSettings>);
+      const data = resolve(flags.data ?? defaultDataFolder(process.env));
+      // As `serve` left it: the keys are the signer's own where it is a user of its own.
+      const apart = isApart(pathsIn(data)) ? (usersOf({})?.signer ?? null) : null;
+      return runSigner(data, { ...readSignerSettings(flags, process.env), apart });
+    });
+}
+
+/** Runs what `begin` starts until a signal comes, or until it ends by itself. */
+async function untilAsked({ json }: Pick<ServeFlags, 'json'>, begin: () => Promise<Serving>): Promise<void> {
+  // Listened to from the beginning: a signal that comes during the start ends it in order, too.
+  const asked = askedToStop();
+  const { url, data, ended, stop } = await begin();
+  print(json ? JSON.stringify({ event: 'listening', url, data }) : `Latchkey listens on ${url} (data in ${data})`);
+  await Promise.race([asked, ended]);
+  await stop();
+  if (json) print(JSON.stringify({ event: 'stopped' }));
+}
+
+function usersOf(flags: UserFlags): Users | null {
+  return readUsers(flags, { isRoot: process.getuid?.() === 0, passwd: passwdText() });
+}
+
+function withListener(command: Command): Command {
+  return command
+    .option('--data <folder>', 'data folder (LATCHKEY_DATA, else ~/.local/share/latchkey)')
+    .option('--listen <host:port>', `address to listen on (LATCHKEY_LISTEN, else ${LISTEN_DEFAULT})`)
+    .option('--public-url <url>', 'address that operators use (LATCHKEY_PUBLIC_URL)')
+    .option('--agent-url <url>', 'address that agents use')
+    .option('--tls-cert <file>', 'certificate, PEM; plain connections are accepted on the loopback address alone')
+    .option('--tls-key <file>', 'its private key, PEM')
+    .option('--ca <file>', 'the authority that issued it, PEM: agents accept no other')
+    .option('--database-url <url>', 'PostgreSQL, postgresql://user@host:port/name (LATCHKEY_DATABASE_URL)')
+    .option('--database-password-file <file>', 'file with its password, mode 0600 (LATCHKEY_DATABASE_PASSWORD_FILE)')
+    .option('--database-ca <file>', 'the authority that issued its certificate, PEM (LATCHKEY_DATABASE_CA_FILE)')
+    .option('--keep-events-days <days>', 'how long events are kept, 90 without it (LATCHKEY_KEEP_EVENTS_DAYS)')
+    .option('--keep-operations-days <days>', 'and operations that are over, 365 (LATCHKEY_KEEP_OPERATIONS_DAYS)')
+    .option(
+      '--webhook-allow <networks>',
+      'where webhooks may go beside the Internet, 10.0.0.0/8,… (LATCHKEY_WEBHOOK_ALLOW)',
+    )
+    .option('--webhook-ca <file>', 'an authority of receivers beside the public ones, PEM (LATCHKEY_WEBHOOK_CA_FILE)')
+    .option('--metrics-listen <host:port>', 'address for metrics, health and readiness (LATCHKEY_METRICS_LISTEN)')
+    .option('--json', 'print one JSON object a line')
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE));
+}
+
+function withSigner(command: Command): Command {
+  return command
+    .option('--signer <host:port>', 'the signer of another host, else its socket in the data folder (LATCHKEY_SIGNER)')
+    .option('--signer-cert <file>', 'certificate to show it, PEM (LATCHKEY_SIGNER_CERT_FILE)')
+    .option('--signer-key <file>', 'its private key, PEM, mode 0600 (LATCHKEY_SIGNER_KEY_FILE)')
+    .option('--signer-ca <file>', 'the authority whose certificate it shows, PEM (LATCHKEY_SIGNER_CA_FILE)');
+}
+
+function withMail(command: Command): Command {
+  return command
+    .option('--smtp-url <url>', 'server for mails to operators, smtp(s)://host:port (LATCHKEY_SMTP_URL)')
+    .option('--smtp-user <name>', 'user name there (LATCHKEY_SMTP_USER)')
+    .option('--smtp-password-file <file>', 'file with the password, mode 0600 (LATCHKEY_SMTP_PASSWORD_FILE)')
+    .option('--smtp-ca <file>', 'the authority that issued its certificate, PEM (LATCHKEY_SMTP_CA_FILE)')
+    .option('--mail-from <address>', 'sender of these mails (LATCHKEY_MAIL_FROM)');
+}
+
+/** The first signal ends in order; a second one ends at once. */
+function askedToStop(): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const onSignal = () => {
+      if (asked) process.exit(EXIT_FAILED);
+      asked = true;
+      resolve();
+    };
+    process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  });
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
