@@ -11,3 +11,12 @@ export function reconnectDelayMs(attempt: number, unit: number): number {
   const ceiling = Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** Math.min(attempt, 16));
   return RECONNECT_MS_MIN + Math.floor(unit * (ceiling - RECONNECT_MS_MIN));
 }
+
+/**
+ * A control plane that ends says within what time its machines shall come back, and each draws its own moment of it. Nothing that it
+ * says keeps a machine away for longer than the back-off does.
+ */
+export function restartDelayMs(withinMs: number, unit: number): number {
+  const span = Math.min(RECONNECT_MS_MAX, Math.max(RECONNECT_MS_MIN, withinMs)) - RECONNECT_MS_MIN;
+  return RECONNECT_MS_MIN + Math.floor(unit * span);
+}

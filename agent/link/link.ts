@@ -11,7 +11,7 @@ import { ack as ackSchema, type DownFrame, type Facts } from '../../protocol/ses
 import { payloadOf, verifyToken } from '../../protocol/token.ts';
 import type { Random } from '../ports/random.ts';
 import type { RootShelf } from '../root-shelf.ts';
-import { reconnectDelayMs } from './backoff.ts';
+import { reconnectDelayMs, restartDelayMs } from './backoff.ts';
 import type { Report } from './executor-client.ts';
 import { ExecutorDesk, type Executors } from './executor-desk.ts';
 import { greet, type ServerClock } from './handshake.ts';
@@ -80,11 +80,12 @@ export class Link {
     let host: string | null = null;
     for (let attempt = 1, turn = 0; !stop.aborted; attempt += 1, turn += 1) {
       const startedMs = performance.now();
+      let restartWithinMs: number | null = null;
       try {
         const address = addresses[turn % addresses.length];
         if (!address) throw new Failure('TRUST_INVALID', { field: 'url' });
         host = address.url.host;
-        await this.#connection(address, stop);
+        restartWithinMs = await this.#connection(address, stop);
         log.info({}, 'disconnected');
         await this.#parts.note({ state: 'disconnected', host });
       } catch (error) {
@@ -99,15 +100,18 @@ export class Link {
       }
       if (performance.now() - startedMs > STEADY_MS) attempt = 1;
       const [byte = 0, fraction = 0] = this.#parts.random.bytes(2);
-      await sleep(reconnectDelayMs(attempt, (byte + fraction / 256) / 256), undefined, { signal: stop }).catch(
-        () => undefined,
-      );
+      const unit = (byte + fraction / 256) / 256;
+      const delayMs =
+        restartWithinMs === null ? reconnectDelayMs(attempt, unit) : restartDelayMs(restartWithinMs, unit);
+      log.debug({ delayMs, restartWithinMs }, 'connects again later');
+      await sleep(delayMs, undefined, { signal: stop }).catch(() => undefined);
     }
     await this.#parts.note({ state: 'stopped', host });
     return 'stopped';
   }
 
-  async #connection(address: Address, stop: AbortSignal): Promise<void> {
+  /** Within what time the control plane wants to be asked again, if it ended and said so. */
+  async #connection(address: Address, stop: AbortSignal): Promise<number | null> {
     const { log } = this.#parts;
     // The executor starts while the connection is made.
     const asked = this.#report();
@@ -118,7 +122,10 @@ export class Link {
       throw error;
     });
     const end = () => socket.close();
-    if (stop.aborted) return socket.terminate();
+    if (stop.aborted) {
+      socket.terminate();
+      return null;
+    }
     stop.addEventListener('abort', end);
     let stopBeats = () => {};
     let stopFacts = () => {};
@@ -139,6 +146,7 @@ export class Link {
         this.#littered = true;
         await this.#take(frame);
       }
+      return socket.restartWithinMs;
     } finally {
       this.#socket = undefined;
       this.#desk.disconnected();

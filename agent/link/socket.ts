@@ -9,6 +9,8 @@ import { type DownFrame, encodeFrame, parseDownFrame, type UpFrame } from '../..
 
 /** Codes of Node and OpenSSL for a certificate or a handshake that is not acceptable (nodejs.org, tls, X509 certificate error codes). */
 const TLS_TROUBLE = /CERT|TLS|SSL|ALTNAME|SIGNATURE|INVALID_(CA|PURPOSE)|HOSTNAME|PATH_LENGTH|CRL|UNSPECIFIED|EPROTO/;
+/** IANA's registry of WebSocket close codes. */
+const SERVICE_RESTART = 1012;
 /** Frames that wait to be taken: a control plane that says more than this at once is broken. */
 const FRAMES_MAX = 256;
 
@@ -22,12 +24,18 @@ export class ControlPlaneSocket {
   #wake: (() => void) | undefined;
   #lastHeardMs = performance.now();
   #failure: Failure | undefined;
+  /** Within what time this machine shall come back, where the control plane has said so at its end. */
+  restartWithinMs: number | null = null;
 
   private constructor(ws: WebSocket) {
     this.#ws = ws;
     ws.on('message', (data, isBinary) => this.#take(data as Buffer, isBinary));
     ws.on('pong', () => this.#heard());
-    ws.on('close', () => this.#wake?.());
+    ws.on('close', (code, reason) => {
+      if (code === SERVICE_RESTART)
+        this.restartWithinMs = Number(/^[0-9]{1,6}$/.exec(reason.toString('latin1'))?.[0] ?? 0);
+      this.#wake?.();
+    });
     ws.on('error', () => ws.terminate());
   }
 

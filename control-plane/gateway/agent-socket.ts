@@ -12,6 +12,8 @@ const UNSENT_BYTES_MAX = 1_048_576;
 /** RFC 6455, section 7.4.1: policy violation. The one close that a peer sees for whatever it did wrong. */
 const REFUSED = 1008;
 const GOING_AWAY = 1001;
+/** IANA's registry of WebSocket close codes: service restart. */
+const RESTART = 1012;
 const CLOSE_PATIENCE_MS = 2_000;
 
 export class AgentSocket {
@@ -104,13 +106,18 @@ export class AgentSocket {
     this.#close(GOING_AWAY);
   }
 
+  /** The peer shall connect again at a time that it draws within this (WIRE.md, Framing). */
+  restart(withinMs: number): void {
+    this.#close(RESTART, String(withinMs));
+  }
+
   terminate(): void {
     this.#ws.terminate();
   }
 
-  #close(code: number): void {
+  #close(code: number, reason?: string): void {
     this.#ws.resume();
-    this.#ws.close(code);
+    this.#ws.close(code, reason);
     setTimeout(() => this.#ws.terminate(), CLOSE_PATIENCE_MS).unref();
   }
 

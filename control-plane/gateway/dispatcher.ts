@@ -27,6 +27,7 @@ export class Dispatcher {
   readonly #handover: Pick<Handover, 'flush'>;
   readonly #busy = new Set<AgentSession>();
   readonly #again = new Set<AgentSession>();
+  readonly #underWay = new Set<Promise<void>>();
 
   constructor(parts: GatewayParts, switchboard: Switchboard, handover: Pick<Handover, 'flush'>) {
     this.#parts = parts;
@@ -35,7 +36,18 @@ export class Dispatcher {
   }
 
   /** Looks at what this machine has to be told. Cheap to call, and safe to call at any time. */
-  async advance(vm: string): Promise<void> {
+  advance(vm: string): Promise<void> {
+    const work: Promise<void> = this.#advance(vm).finally(() => this.#underWay.delete(work));
+    this.#underWay.add(work);
+    return work;
+  }
+
+  /** Returns once nothing is under way: a command that the signer was asked for is in the store, or was not given. */
+  async settled(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
+  }
+
+  async #advance(vm: string): Promise<void> {
     const session = this.#switchboard.of(vm);
     if (session?.entered && !(await isHeldBy(this.#parts.store.db, vm, session.id))) return session.socket.leave();
     if (!session?.synced || !session.socket.open) return;

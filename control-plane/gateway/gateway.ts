@@ -2,6 +2,7 @@
 // to the intake, and looks after each operation that a word or the time concerns.
 
 import { codeOf, Failure } from '../../protocol/failure.ts';
+import { RECONNECT_MS_MAX, RECONNECT_MS_MIN } from '../../protocol/limits.ts';
 import type { UpFrame } from '../../protocol/session.ts';
 import { appendEvent } from '../store/events.ts';
 import { beat, connect, disconnect, heldElsewhere, removeAllGateways, removeGateway } from '../store/gateways.ts';
@@ -21,6 +22,15 @@ import { Watch } from './watch.ts';
 
 /** What changes nothing about any operation. */
 const SMALL_TALK: readonly UpFrame['t'][] = ['heartbeat', 'facts', 'preflight', 'no_preflight'];
+
+/** Full handshakes that a gateway is to be asked for in a second: a quarter of what one core was measured to do. */
+const RECONNECTS_PER_SECOND = 250;
+
+/** Within what time that many machines shall come back, so that nobody has to take all of them at once. */
+export function restartSpreadMs(machines: number): number {
+  const wanted = Math.ceil((machines * 1_000) / RECONNECTS_PER_SECOND);
+  return Math.min(RECONNECT_MS_MAX, Math.max(2 * RECONNECT_MS_MIN, wanted));
+}
 
 export class Gateway {
   readonly switchboard = new Switchboard();
@@ -71,8 +81,10 @@ export class Gateway {
     this.#stopping = true;
     this.#deafen();
     await this.#watch.stop();
-    for (const socket of this.#serving.keys()) socket.leave();
+    const withinMs = restartSpreadMs(this.#serving.size);
+    for (const socket of this.#serving.keys()) socket.restart(withinMs);
     await Promise.all(this.#serving.values());
+    await this.#dispatcher.settled();
     await this.#questions.stop();
     await this.#parts.store.write((trx) => removeGateway(trx, this.id));
     await this.#handover.stop();

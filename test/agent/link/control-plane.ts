@@ -61,6 +61,10 @@ export class Visitor {
     this.#ws.terminate();
   }
 
+  close(code: number, reason: string): void {
+    this.#ws.close(code, reason);
+  }
+
   /** The next frame of one of these types; others before it are passed over. */
   async next<T extends UpFrame['t']>(...types: T[]): Promise<Extract<UpFrame, { t: T }>> {
     for (;;) {

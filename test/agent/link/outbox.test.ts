@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
-import { reconnectDelayMs } from '../../../agent/link/backoff.ts';
+import { reconnectDelayMs, restartDelayMs } from '../../../agent/link/backoff.ts';
 import { ACK_MS_MAX, Outbox } from '../../../agent/link/outbox.ts';
 import { RECEIPTS_PER_SEND_MAX, RECONNECT_MS_MAX, RECONNECT_MS_MIN } from '../../../protocol/limits.ts';
 import { payloadOf } from '../../../protocol/token.ts';
@@ -147,9 +147,20 @@ describe('the outbox', () => {
   });
 });
 
-describe('back-off', () => {
-  const unit = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
+const unit = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 
+test('a control plane that ends spreads its machines over what it says, and keeps none away for longer than a minute', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 999_999 }), unit, (withinMs, u) => {
+      const ms = restartDelayMs(withinMs, u);
+      expect(ms).toBeGreaterThanOrEqual(RECONNECT_MS_MIN);
+      expect(ms).toBeLessThanOrEqual(Math.min(RECONNECT_MS_MAX, Math.max(RECONNECT_MS_MIN, withinMs)));
+    }),
+  );
+  expect(restartDelayMs(40_000, 0.5)).toBe(20_500);
+});
+
+describe('back-off', () => {
   test('is always within its two bounds', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 1_000_000 }), unit, (attempt, u) => {
