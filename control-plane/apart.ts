@@ -14,7 +14,7 @@ import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
 import type { Users } from './config/users.ts';
 import { openLog } from './log.ts';
-import { firstCommandKey, type Serving, type SignerArgv, serving, settingsOf } from './serve.ts';
+import { DRAIN_MS_MAX, firstCommandKey, type Serving, type SignerArgv, serving, settingsOf } from './serve.ts';
 import { SignerChild, stopChild } from './signer/child.ts';
 import { firstWord } from './signer/first-word.ts';
 import type { WebSettings } from './web-process.ts';
@@ -53,7 +53,7 @@ export async function serveApart(options: ServeOptions, users: Users, programs: 
     undo.push(() => child.stop());
     await child.start();
     const { web, url, ended } = await startWeb(programs.webArgv, { options, user: users.web }, log);
-    undo.push(() => stopChild(web));
+    undo.push(() => stopChild(web, DRAIN_MS_MAX));
     writePrivateFile(paths.address, `${JSON.stringify({ url })}\n`, PUBLIC_MODE);
     undo.push(() => rmSync(paths.address, { force: true }));
     log.info({ web: users.web, signer: users.signer }, 'gateway and API, and the signer, are users of their own');

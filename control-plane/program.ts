@@ -27,6 +27,8 @@ import { runWeb } from './web-process.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
+/** Longer than everything that is waited for at the end together, and shorter than what a service manager waits. */
+const STOP_MS_MAX = 25_000;
 const COMMAND_KEY_PROGRAM = 'program that holds the command key and signs (LATCHKEY_COMMAND_KEY_PROGRAM)';
 
 /** `main` is the program's own file, which it starts its parts from. */
@@ -48,7 +50,11 @@ export function latchkeyProgram(main: string): Command {
 function registerServe(program: Command, main: string): void {
   withMail(withListener(program.command('serve')))
     .description('run the control plane: gateway, API and signer, over one data folder')
-    .option('--tls-self-signed', 'make an authority and a certificate in the data folder, and renew the certificate')
+    .option(
+      '--tls-self-signed',
+      'make an authority and a certificate in the data folder, and renew the certificate (LATCHKEY_TLS_SELF_SIGNED=yes)',
+    )
+    .option('--agent-listen <host:port>', 'a listener of their own for agents (LATCHKEY_AGENT_LISTEN)')
     .option('--command-key-program <file>', COMMAND_KEY_PROGRAM)
     .option('--user <name|uid>', 'as root: who gateway and API are (account latchkey, else a number)')
     .option('--signer-user <name|uid>', 'as root: who the signer is (account latchkey-signer, else a number)')
@@ -84,11 +90,11 @@ function registerSigner(program: Command): void {
   withMail(program.command('signer'))
     .description('run the signer alone, for gateways and webs of other hosts')
     .option('--data <folder>', 'data folder (LATCHKEY_DATA, else ~/.local/share/latchkey)')
-    .option('--listen <host:port>', 'address to listen on; without it only the socket in the data folder is there')
-    .option('--tls-cert <file>', 'its certificate, PEM')
-    .option('--tls-key <file>', 'its private key, PEM, mode 0600')
-    .option('--client-ca <file>', 'the authority whose certificates gateways and webs show, and no others, PEM')
-    .option('--public-url <url>', 'address that operators use: where their passkeys live')
+    .option('--listen <host:port>', 'address to listen on, else the socket in the data folder (LATCHKEY_SIGNER_LISTEN)')
+    .option('--tls-cert <file>', 'its certificate, PEM (LATCHKEY_TLS_CERT_FILE)')
+    .option('--tls-key <file>', 'its private key, PEM, mode 0600 (LATCHKEY_TLS_KEY_FILE)')
+    .option('--client-ca <file>', 'authority whose certificates gateways and webs show, PEM (LATCHKEY_CLIENT_CA_FILE)')
+    .option('--public-url <url>', 'address that operators use: where their passkeys live (LATCHKEY_PUBLIC_URL)')
     .option('--command-key-program <file>', COMMAND_KEY_PROGRAM)
     .option('--json', 'print one JSON object a line, as it does anyway')
     .addOption(new Option('--settings <json>').hideHelp())
@@ -109,6 +115,10 @@ async function untilAsked({ json }: Pick<ServeFlags, 'json'>, begin: () => Promi
   const { url, data, ended, stop } = await begin();
   print(json ? JSON.stringify({ event: 'listening', url, data }) : `Latchkey listens on ${url} (data in ${data})`);
   await Promise.race([asked, ended]);
+  setTimeout(() => {
+    process.stderr.write('latchkey: the end took too long and was cut short\n');
+    process.exit(EXIT_FAILED);
+  }, STOP_MS_MAX).unref();
   await stop();
   if (json) print(JSON.stringify({ event: 'stopped' }));
 }
@@ -122,10 +132,19 @@ function withListener(command: Command): Command {
     .option('--data <folder>', 'data folder (LATCHKEY_DATA, else ~/.local/share/latchkey)')
     .option('--listen <host:port>', `address to listen on (LATCHKEY_LISTEN, else ${LISTEN_DEFAULT})`)
     .option('--public-url <url>', 'address that operators use (LATCHKEY_PUBLIC_URL)')
-    .option('--agent-url <url>', 'address that agents use')
-    .option('--tls-cert <file>', 'certificate, PEM; plain connections are accepted on the loopback address alone')
-    .option('--tls-key <file>', 'its private key, PEM')
-    .option('--ca <file>', 'the authority that issued it, PEM: agents accept no other')
+    .option('--agent-url <url>', 'address that agents use (LATCHKEY_AGENT_URL)')
+    .option('--tls-cert <file>', 'certificate, PEM; without it loopback addresses alone (LATCHKEY_TLS_CERT_FILE)')
+    .option('--tls-key <file>', 'its private key, PEM (LATCHKEY_TLS_KEY_FILE)')
+    .option('--ca <file>', 'the authority that issued it, PEM: agents accept no other (LATCHKEY_CA_FILE)')
+    .option('--trusted-proxy <addresses>', 'proxies whose X-Forwarded-For is believed (LATCHKEY_TRUSTED_PROXY)')
+    .option('--agent-proxy <addresses>', 'proxies that send agents on with a PROXY line (LATCHKEY_AGENT_PROXY)')
+    .option('--connections-max <n>', 'connections of operators in all (LATCHKEY_CONNECTIONS_MAX)')
+    .option('--connections-per-address-max <n>', 'and of one address (LATCHKEY_CONNECTIONS_PER_ADDRESS_MAX)')
+    .option('--agent-connections-max <n>', 'connections of agents in all (LATCHKEY_AGENT_CONNECTIONS_MAX)')
+    .option(
+      '--agent-connections-per-address-max <n>',
+      'and of one address (LATCHKEY_AGENT_CONNECTIONS_PER_ADDRESS_MAX)',
+    )
     .option('--database-url <url>', 'PostgreSQL, postgresql://user@host:port/name (LATCHKEY_DATABASE_URL)')
     .option('--database-password-file <file>', 'file with its password, mode 0600 (LATCHKEY_DATABASE_PASSWORD_FILE)')
     .option('--database-ca <file>', 'the authority that issued its certificate, PEM (LATCHKEY_DATABASE_CA_FILE)')

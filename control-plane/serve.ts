@@ -20,7 +20,10 @@ export type Serving = Readonly<{ url: string; data: string; stop(): Promise<void
 export type SignerArgv = (data: string, settings: SignerSettings) => readonly string[];
 
 /** A process of the same folder that was told to end, or whose parent died, ends within this. */
-export const PREDECESSOR_MS_MAX = 10_000;
+export const PREDECESSOR_MS_MAX = 20_000;
+
+/** Agents and requests under way are seen off within this; what is not through by then is cut off. */
+export const DRAIN_MS_MAX = 15_000;
 
 /** Starts everything; throws the code of the first thing that is wrong. `signerArgv` starts the signer's program. */
 export async function serve(options: ServeOptions, signerArgv: SignerArgv): Promise<Serving> {

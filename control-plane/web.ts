@@ -2,8 +2,6 @@
 // can ask the signer and nothing more; where the processes are users of their own, it cannot even read what the signer has.
 
 import { hostname } from 'node:os';
-import type { Server as TlsServer } from 'node:tls';
-import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Code } from '../protocol/codes.ts';
 import { codeOf, Failure } from '../protocol/failure.ts';
@@ -20,9 +18,10 @@ import type { ServeOptions, Tls } from './config/options.ts';
 import { type Paths, pathsIn } from './config/paths.ts';
 import { namesOf, selfSigned } from './config/self-signed.ts';
 import { Agents } from './gateway/agents.ts';
-import { AGENT_PATH, openDoor } from './gateway/endpoint.ts';
+import { AGENT_PATH, DOOR_LIMITS, openDoor } from './gateway/endpoint.ts';
 import { Gateway } from './gateway/gateway.ts';
 import type { GatewayParts } from './gateway/parts.ts';
+import { Front } from './listener/front.ts';
 import { Observer } from './observability/observer.ts';
 import { signerClient } from './signer/client.ts';
 import { operationsUnderWatch } from './store/operations.ts';
@@ -30,8 +29,6 @@ import { anyOperator, insertOperator } from './store/operators.ts';
 import { Store } from './store/store.ts';
 import { ATTEMPT_MS_MAX, startCourier } from './webhooks/courier.ts';
 
-/** Connections that may wait to be accepted: a fleet comes back all at once. */
-const BACKLOG = 4_096;
 const REQUESTS_PER_MINUTE_MAX = 6_000;
 /** Whose key the file `api-key` is. */
 const FIRST_MEMBER = { operator: 'admin', project: 'default', role: 'admin' } as const;
@@ -81,19 +78,26 @@ export async function openWeb(
     await recoverApprovals(parts, await operationsUnderWatch(store.db));
     await recoverBulks(parts);
   }
-  const app = role === 'gateway' ? buildDoorman(parts, tls) : await buildServer(parts, tls);
-  undo.push(() => app.close());
-  if (options.tlsSelfSigned) undo.push(renewDaily(app, renewed, log));
+  const fronts = await openFronts(parts, tls, options, role);
+  const all = [...new Set([fronts.main, fronts.agents])];
+  for (const front of all) undo.push(() => front.close());
+  if (options.tlsSelfSigned) undo.push(renewDaily(all, renewed, log));
   if (gateway) {
-    const closeDoor = openDoor(app.server, gateway);
+    const { app, guard } = fronts.agents;
+    const closeDoor = openDoor(app.server, gateway, DOOR_LIMITS, (request) => guard.addressOf(request));
     undo.push(() => gateway.stop());
     undo.push(closeDoor);
     await gateway.start();
   }
   if (role !== 'gateway') undo.push(relayAlarms(parts), bringWebhooks(parts));
   if (observer && options.metrics) undo.push(await observer.show(options.metrics, log));
-  const port = await listen(app, options);
-  const { url, agentUrl } = addressesOf({ ...options, tls }, port);
+  const ports = { main: await fronts.main.listen(), agents: 0 };
+  ports.agents = fronts.agents === fronts.main ? ports.main : await fronts.agents.listen();
+  // The first thing to be done at the end: whoever comes from now on is the next program's.
+  undo.push(() => {
+    for (const front of all) front.deafen();
+  });
+  const { url, agentUrl } = addressesOf({ ...options, tls }, ports);
   addresses.agent = agentUrl;
   announce(log, options, url);
   return url;
@@ -102,6 +106,36 @@ export async function openWeb(
 function bringWebhooks({ store, webhooks, randomBytes, nowMs, log }: ApiParts): () => Promise<void> {
   const to = { ...webhooks, timeoutMs: ATTEMPT_MS_MAX };
   return startCourier({ store, to, randomBytes, nowMs, log });
+}
+
+/** Where operators and agents are let in: the same, unless agents have a listener of their own. */
+async function openFronts(
+  parts: ApiParts,
+  tls: Tls | null,
+  { host, port, listeners }: ServeOptions,
+  role: Role,
+): Promise<Readonly<{ main: Front; agents: Front }>> {
+  const { agentListen, agentProxies, trustedProxies, connections } = listeners;
+  const forAgents = { limits: connections.agents, trust: { places: agentProxies, by: 'line' } } as const;
+  const forOperators = { limits: connections.operators, trust: { places: trustedProxies, by: 'header' } } as const;
+  const place = { host, port };
+  if (role === 'gateway') {
+    const front = new Front(buildDoorman(parts, tls), { place, field: 'listen', ...forAgents }, parts.log);
+    return { main: front, agents: front };
+  }
+  const app = await buildServer(parts, tls, trustedProxies);
+  if (role === 'both' && agentListen) {
+    const agents = { place: agentListen, field: 'agent-listen', ...forAgents } as const;
+    return {
+      main: new Front(app, { place, field: 'listen', ...forOperators }, parts.log),
+      agents: new Front(buildDoorman(parts, tls), agents, parts.log),
+    };
+  }
+  // A proxy's line stands before a connection, and one connection may carry requests of many operators.
+  if (agentProxies.length > 0) throw new Failure('CONFIG_INVALID', { field: 'agent-proxy', reason: 'agent_listen' });
+  const limits = role === 'web' ? connections.operators : connections.agents;
+  const front = new Front(app, { place, field: 'listen', ...forOperators, limits }, parts.log);
+  return { main: front, agents: front };
 }
 
 type Ground = Omit<GatewayParts, 'id' | 'authority' | 'retention'>;
@@ -120,35 +154,33 @@ async function admitFirstOperator(paths: Paths, store: Store, at: number): Promi
   await store.write((trx) => insertOperator(trx, FIRST_MEMBER, sha256, at));
 }
 
-async function listen(app: FastifyInstance, { host, port }: ServeOptions): Promise<number> {
-  try {
-    await app.listen({ host, port, backlog: BACKLOG, listenTextResolver: () => '' });
-  } catch (cause) {
-    const reason = (cause as NodeJS.ErrnoException).code ?? 'error';
-    if (reason === 'EADDRINUSE') throw new Failure('PORT_IN_USE', { address: `${host}:${port}` }, cause);
-    throw new Failure('CONFIG_INVALID', { field: 'listen', reason }, cause);
-  }
-  const address = app.server.address();
-  return typeof address === 'object' && address !== null ? address.port : port;
+/** `localhost` rather than the loopback's number: a passkey cannot live on an IP address. */
+function addressesOf(
+  { host, publicUrl, agentUrl, tls, listeners }: ServeOptions,
+  ports: Readonly<{ main: number; agents: number }>,
+) {
+  const url =
+    publicUrl ?? `${tls ? 'https' : 'http'}://${host === '127.0.0.1' ? 'localhost' : nameOf(host)}:${ports.main}`;
+  const { agentListen } = listeners;
+  const own = `${tls ? 'wss' : 'ws'}://${nameOf(agentListen?.host ?? host)}:${ports.agents}`;
+  const forAgents = agentListen ? own : (publicUrl?.replace(/^http/, 'ws') ?? own);
+  return { url, agentUrl: agentUrl ?? `${forAgents}${AGENT_PATH}` };
 }
 
-/** `localhost` rather than the loopback's number: a passkey cannot live on an IP address. */
-function addressesOf({ host, publicUrl, agentUrl, tls }: ServeOptions, port: number) {
-  const literal = host.includes(':') ? `[${host}]` : host;
-  const anywhere = host === '0.0.0.0' || host === '::';
-  const name = anywhere ? hostname() : literal;
-  const url = publicUrl ?? `${tls ? 'https' : 'http'}://${host === '127.0.0.1' ? 'localhost' : name}:${port}`;
-  const forAgents = publicUrl?.replace(/^http/, 'ws') ?? `${tls ? 'wss' : 'ws'}://${name}:${port}`;
-  return { url, agentUrl: agentUrl ?? `${forAgents}${AGENT_PATH}` };
+/** By which others reach what listens there. */
+function nameOf(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return hostname();
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 const DAY_MS = 86_400_000;
 
-/** A certificate that is made anew serves the next connection; those that are open go on. */
-function renewDaily(app: FastifyInstance, renewed: () => Promise<Tls>, log: Logger): () => void {
+function renewDaily(fronts: readonly Front[], renewed: () => Promise<Tls>, log: Logger): () => void {
   const timer = setInterval(() => {
     renewed().then(
-      ({ cert, key }) => (app.server as unknown as TlsServer).setSecureContext({ cert, key, minVersion: 'TLSv1.3' }),
+      (tls) => {
+        for (const front of fronts) front.renew(tls);
+      },
       (error: unknown) => log.error({ code: codeOf(error) ?? 'INTERNAL' }, 'the certificate was not renewed'),
     );
   }, DAY_MS);

@@ -28,12 +28,21 @@ import { vmRoutes } from './routes-vms.ts';
 import { webhookRoutes } from './routes-webhooks.ts';
 import { healthView } from './schemas.ts';
 
-const BODY_BYTES_MAX = FRAME_BYTES_MAX;
+/** In bytes: of a request's head and of its body. Agents send an upgrade and nothing else. */
+const SIZES = {
+  operators: { head: 16_384, body: FRAME_BYTES_MAX },
+  agents: { head: 4_096, body: 1_024 },
+} as const;
 /** A whole request must have arrived by then; event streams are answers and may last. */
 const REQUEST_TIMEOUT_MS = 30_000;
 
-export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<FastifyInstance> {
-  const app = bareServer(parts, tls);
+/** `proxies`: those whose word about a client's address is taken. */
+export async function buildServer(
+  parts: ApiParts,
+  tls: Tls | null,
+  proxies: readonly string[] = [],
+): Promise<FastifyInstance> {
+  const app = bareServer(parts, serverOptions(tls, 'operators', proxies));
   readJson(app);
   logRequests(app, parts);
   await app.register(helmet, {
@@ -69,7 +78,7 @@ export async function buildServer(parts: ApiParts, tls: Tls | null): Promise<Fas
 
 /** What answers where only agents connect: whether it is well, and nothing else. */
 export function buildDoorman(parts: Pick<ApiParts, 'log' | 'randomBytes'>, tls: Tls | null): FastifyInstance {
-  const app = bareServer(parts, tls);
+  const app = bareServer(parts, serverOptions(tls, 'agents', []));
   answerHealth(app);
   return app;
 }
@@ -81,12 +90,15 @@ function answerHealth(app: FastifyInstance): void {
   }));
 }
 
-function bareServer({ log, randomBytes }: Pick<ApiParts, 'log' | 'randomBytes'>, tls: Tls | null): FastifyInstance {
+function bareServer(
+  { log, randomBytes }: Pick<ApiParts, 'log' | 'randomBytes'>,
+  options: FastifyServerOptions,
+): FastifyInstance {
   // An address that does not decode never reaches a route, nor the error handler.
   const frameworkErrors: FastifyServerOptions['frameworkErrors'] = (error, request, reply) =>
     void sendProblem(log, error, request, reply as never);
   const genReqId = requestIds(randomBytes);
-  const app = fastify({ ...serverOptions(tls), frameworkErrors, genReqId }) as FastifyInstance;
+  const app = fastify({ ...options, frameworkErrors, genReqId }) as FastifyInstance;
   app.server.headersTimeout = HANDSHAKE_TIMEOUT_MS;
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
@@ -97,15 +109,24 @@ function bareServer({ log, randomBytes }: Pick<ApiParts, 'log' | 'randomBytes'>,
   return app;
 }
 
-function serverOptions(tls: Tls | null): FastifyServerOptions {
+function serverOptions(
+  tls: Tls | null,
+  listener: keyof typeof SIZES,
+  proxies: readonly string[],
+): FastifyServerOptions {
+  const { head, body } = SIZES[listener];
   const common = {
     logger: false,
-    bodyLimit: BODY_BYTES_MAX,
+    bodyLimit: body,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    forceCloseConnections: true,
+    // What is under way is answered; who ends the listener ends what is left.
+    forceCloseConnections: 'idle',
+    ...(proxies.length === 0 ? {} : { trustProxy: [...proxies] }),
     routerOptions: { maxParamLength: 100 },
   };
-  const http = { connectionsCheckingInterval: 1_000 };
+  const http = { connectionsCheckingInterval: 1_000, maxHeaderSize: head };
   if (!tls) return { ...common, http } as FastifyServerOptions;
-  return { ...common, https: { ...http, cert: tls.cert, key: tls.key, minVersion: 'TLSv1.3' } } as FastifyServerOptions;
+  const { cert, key } = tls;
+  const https = { ...http, cert, key, minVersion: 'TLSv1.3', handshakeTimeout: HANDSHAKE_TIMEOUT_MS };
+  return { ...common, https } as FastifyServerOptions;
 }

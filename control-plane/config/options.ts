@@ -2,7 +2,6 @@
 // them.
 
 import { existsSync, statSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { Failure } from '../../protocol/failure.ts';
@@ -12,6 +11,13 @@ import { RETENTION_DEFAULT, type Retention } from '../store/retention.ts';
 import { isLoopback, othersMayReplace } from './checks.ts';
 import { type DatabaseFlags, readDatabaseOptions } from './database.ts';
 import { readIfThere } from './files.ts';
+import {
+  type ListenerFlags,
+  type ListenerOptions,
+  type ListenPlace,
+  parseListen,
+  readListenerOptions,
+} from './listeners.ts';
 import { type MailFlags, type MailOptions, readMailOptions } from './mail.ts';
 import { readMutualTls, readSignerPlace, type SignerFlags } from './signer-place.ts';
 import type { UserFlags } from './users.ts';
@@ -23,6 +29,7 @@ export type ServeFlags = MailFlags &
   RetentionFlags &
   SignerFlags &
   WebhookFlags &
+  ListenerFlags &
   Readonly<{
     data?: string;
     listen?: string;
@@ -70,9 +77,10 @@ export type ServeOptions = Readonly<{
   database: PostgresPlace | null;
   commandKey: CommandKeySource;
   /** Where metrics, health and readiness are; `null`: nowhere. */
-  metrics: Readonly<{ host: string; port: number }> | null;
+  metrics: ListenPlace | null;
   retention: Retention;
   webhooks: WebhookOptions;
+  listeners: ListenerOptions;
 }>;
 
 /** Paths, besides the files of the signer's own folder: of a program that signs, and of a credential of the service manager. */
@@ -92,19 +100,25 @@ export function defaultDataFolder(env: NodeJS.ProcessEnv): string {
 export function readServeOptions(flags: ServeFlags, env: NodeJS.ProcessEnv): ServeOptions {
   const { host, port } = parseListen(flags.listen ?? env['LATCHKEY_LISTEN'] ?? LISTEN_DEFAULT, 'listen');
   const metrics = flags.metricsListen ?? env['LATCHKEY_METRICS_LISTEN'];
-  const tls = readTls(flags);
-  const tlsSelfSigned = flags.tlsSelfSigned ?? false;
+  const listeners = readListenerOptions(flags, env);
+  const tls = readTls(flags, env);
+  const tlsSelfSigned = flags.tlsSelfSigned ?? readSwitch(env['LATCHKEY_TLS_SELF_SIGNED'], 'tls-self-signed');
   if (tls && tlsSelfSigned) throw new Failure('CONFIG_INVALID', { field: 'tls-self-signed', reason: 'tls-cert' });
   // Without TLS a relay could read what is said; only the loopback address has none.
-  if (!tls && !tlsSelfSigned && !isLoopback(host))
-    throw new Failure('CONFIG_INVALID', { field: 'listen', reason: 'tls_needed' });
+  const open = [
+    { place: { host }, field: 'listen' },
+    { place: listeners.agentListen, field: 'agent-listen' },
+  ].find(({ place }) => place && !isLoopback(place.host));
+  if (!tls && !tlsSelfSigned && open) throw new Failure('CONFIG_INVALID', { field: open.field, reason: 'tls_needed' });
   const publicUrl = flags.publicUrl ?? env['LATCHKEY_PUBLIC_URL'] ?? null;
+  const agentUrl = flags.agentUrl ?? env['LATCHKEY_AGENT_URL'] ?? null;
+  logLevel(env);
   return {
     data: resolve(flags.data ?? defaultDataFolder(env)),
     host,
     port,
     publicUrl: publicUrl === null ? null : parseUrl(publicUrl, ['http:', 'https:'], 'public-url'),
-    agentUrl: flags.agentUrl === undefined ? null : parseUrl(flags.agentUrl, ['ws:', 'wss:'], 'agent-url'),
+    agentUrl: agentUrl === null ? null : parseUrl(agentUrl, ['ws:', 'wss:'], 'agent-url'),
     tls,
     tlsSelfSigned,
     mail: readMailOptions(flags, env),
@@ -114,13 +128,19 @@ export function readServeOptions(flags: ServeFlags, env: NodeJS.ProcessEnv): Ser
     retention: readRetention(flags, env),
     webhooks: readWebhookOptions(flags, env),
     metrics: metrics === undefined ? null : parseListen(metrics, 'metrics-listen'),
+    listeners,
   };
 }
 
 /** What the signer is told where it runs alone. Throws `CONFIG_INVALID` naming the option. */
 export function readSignerSettings(flags: SignerProcessFlags, env: NodeJS.ProcessEnv) {
-  const { listen, tlsCert, tlsKey, clientCa, publicUrl } = flags;
-  const files = { cert: tlsCert, key: tlsKey, ca: clientCa };
+  const listen = flags.listen ?? env['LATCHKEY_SIGNER_LISTEN'];
+  const publicUrl = flags.publicUrl ?? env['LATCHKEY_PUBLIC_URL'];
+  const files = {
+    cert: flags.tlsCert ?? env['LATCHKEY_TLS_CERT_FILE'],
+    key: flags.tlsKey ?? env['LATCHKEY_TLS_KEY_FILE'],
+    ca: flags.clientCa ?? env['LATCHKEY_CLIENT_CA_FILE'],
+  };
   const tls = readMutualTls(files, { cert: 'tls-cert', key: 'tls-key', ca: 'client-ca' });
   if (listen === undefined && tls) throw new Failure('CONFIG_INVALID', { field: 'listen', reason: 'missing' });
   if (listen !== undefined && !tls) throw new Failure('CONFIG_INVALID', { field: 'tls-cert', reason: 'missing' });
@@ -150,16 +170,6 @@ function readRetention({ keepEventsDays, keepOperationsDays }: RetentionFlags, e
   };
 }
 
-function parseListen(text: string, field: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2] ?? '';
-  const port = Number(match?.[3]);
-  if (!match || port > 65_535 || (match[1] !== undefined && isIP(host) !== 6)) {
-    throw new Failure('CONFIG_INVALID', { field, reason: 'host:port' });
-  }
-  return { host, port };
-}
-
 function parseUrl(text: string, protocols: readonly string[], field: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (!url || !protocols.includes(url.protocol) || url.username !== '' || url.search !== '' || url.hash !== '') {
@@ -168,7 +178,16 @@ function parseUrl(text: string, protocols: readonly string[], field: string): st
   return text.replace(/\/$/, '');
 }
 
-function readTls({ tlsCert, tlsKey, ca }: ServeFlags): Tls | null {
+function readSwitch(text: string | undefined, field: string): boolean {
+  if (text === undefined || text === 'no') return false;
+  if (text !== 'yes') throw new Failure('CONFIG_INVALID', { field, reason: 'yes_or_no' });
+  return true;
+}
+
+function readTls(flags: ServeFlags, env: NodeJS.ProcessEnv): Tls | null {
+  const tlsCert = flags.tlsCert ?? env['LATCHKEY_TLS_CERT_FILE'];
+  const tlsKey = flags.tlsKey ?? env['LATCHKEY_TLS_KEY_FILE'];
+  const ca = flags.ca ?? env['LATCHKEY_CA_FILE'];
   if (tlsCert === undefined && tlsKey === undefined && ca === undefined) return null;
   const read = (path: string | undefined, field: string) => {
     const text = path === undefined ? null : readIfThere(path);
@@ -209,7 +228,9 @@ function credentialIn(folder: string | undefined): string | null {
 
 const levels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
 
+/** Throws `CONFIG_INVALID`: whoever misspells it would miss what they wanted to see. */
 export function logLevel(env: NodeJS.ProcessEnv): string {
   const level = env['LATCHKEY_LOG_LEVEL'] ?? 'info';
-  return levels.includes(level) ? level : 'info';
+  if (!levels.includes(level)) throw new Failure('CONFIG_INVALID', { field: 'LATCHKEY_LOG_LEVEL', reason: 'level' });
+  return level;
 }

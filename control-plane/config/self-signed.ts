@@ -35,10 +35,12 @@ export function namesOf({
   host,
   publicUrl,
   agentUrl,
-}: Pick<ServeOptions, 'host' | 'publicUrl' | 'agentUrl'>): string[] {
+  listeners,
+}: Pick<ServeOptions, 'host' | 'publicUrl' | 'agentUrl' | 'listeners'>): string[] {
   const told = [publicUrl, agentUrl].flatMap((url) => (url === null ? [] : [new URL(url).hostname]));
-  const anywhere = host === '0.0.0.0' || host === '::';
-  const names = [...told, ...(anywhere ? [] : [host]), hostname(), 'localhost', '127.0.0.1', '::1'];
+  const hosts = [host, ...(listeners.agentListen ? [listeners.agentListen.host] : [])];
+  const bound = hosts.filter((name) => name !== '0.0.0.0' && name !== '::');
+  const names = [...told, ...bound, hostname(), 'localhost', '127.0.0.1', '::1'];
   return [...new Set(names.map((name) => name.replace(/^\[(.*)\]$/, '$1').toLowerCase()))];
 }
 

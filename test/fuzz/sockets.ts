@@ -25,7 +25,11 @@ const ANSWER_MS_MAX = 5_000;
 
 /** Spoilt frames to a gateway, one connection after the other. */
 export async function fuzzGateway(seed: number, count: number): Promise<SocketTally> {
-  const world = await World.start({ handshakesMax: 10_000, failuresPerMinuteMax: 1_000_000 });
+  const world = await World.start({
+    handshakesMax: 10_000,
+    handshakesPerClientMax: 10_000,
+    failuresPerMinuteMax: 1_000_000,
+  });
   try {
     const agent = await world.machine();
     const { op } = await world.sent(agent);

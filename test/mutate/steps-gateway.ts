@@ -20,8 +20,9 @@ const doorSteps: readonly Mutation[] = [
   ),
   change('door: no page of a browser', DOOR, 'request.headers.origin !== undefined || ', ''),
   change('door: no cookie', DOOR, ' || request.headers.cookie !== undefined', ''),
-  change('door: strangers at a time', DOOR, 'handshakes >= limits.handshakesMax || ', ''),
-  change('door: failures of an address', DOOR, ' || failures.tooMany(address)', ''),
+  change('door: strangers at a time', DOOR, 'this.#all >= this.#limits.handshakesMax || ', ''),
+  change('door: strangers of one client', DOOR, ' || own >= this.#limits.handshakesPerClientMax', ''),
+  change('door: failures of a client', DOOR, 'failures.tooMany(client) || ', ''),
   change('frame: size', DOOR, 'maxPayload: FRAME_BYTES_MAX', 'maxPayload: 16 * FRAME_BYTES_MAX'),
   drop('frame: text alone', SOCKET, "if (isBinary) throw new Failure('TOKEN_MALFORMED', { reason: 'binary' });"),
   drop(

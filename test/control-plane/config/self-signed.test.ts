@@ -10,6 +10,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { ControlPlaneSocket } from '../../../agent/link/socket.ts';
 import { issueFor, makeAuthority } from '../../../control-plane/config/certificates.ts';
+import { readListenerOptions } from '../../../control-plane/config/listeners.ts';
 import type { Tls } from '../../../control-plane/config/options.ts';
 import { pathsIn } from '../../../control-plane/config/paths.ts';
 import { randomKernel } from '../../../control-plane/config/random-kernel.ts';
@@ -112,9 +113,12 @@ test('the names are those that were told, and those of this machine', () => {
     host: '0.0.0.0',
     publicUrl: 'https://Console.example:8443',
     agentUrl: 'wss://[2001:db8::1]/agent/v1',
+    listeners: readListenerOptions({ agentListen: 'agents.example:8421' }, {}),
   };
   const names = namesOf(options);
-  expect(names).toEqual(expect.arrayContaining(['console.example', '2001:db8::1', 'localhost', '127.0.0.1', '::1']));
+  expect(names).toEqual(
+    expect.arrayContaining(['console.example', 'agents.example', '2001:db8::1', 'localhost', '127.0.0.1', '::1']),
+  );
   expect(names).not.toContain('0.0.0.0');
 });
 

@@ -112,6 +112,23 @@ describe('a message', () => {
   });
 });
 
+test('whoever pings and does not read what comes back is cut off', async () => {
+  const { socket, closeCode } = await upgraded();
+  closeCode().catch(() => undefined);
+  socket.removeAllListeners('data').pause();
+  const pings = Buffer.concat(Array.from({ length: 1_000 }, () => frame(FINAL | 0x9, Buffer.alloc(125, 'x'))));
+  let sent = 0;
+  // Far more than the kernel keeps for both ends.
+  for (let open = true; open && sent < 100_000_000; sent += pings.length) {
+    open = await new Promise((resolve) => {
+      socket.once('close', () => resolve(false));
+      socket.write(pings, (error) => resolve(!error));
+    });
+  }
+  expect(sent).toBeLessThan(100_000_000);
+  await stillConnected();
+});
+
 test('half a request, silence, and a message without an end are all waited for in vain only so long', async () => {
   const half = connect(Number(new URL(world.origin).port), '127.0.0.1');
   half.on('error', () => undefined).resume();
