@@ -7,6 +7,7 @@ import { parseJson, readIfThere } from './config/files.ts';
 import { lockDataWithin } from './config/lock.ts';
 import type { MailOptions } from './config/mail.ts';
 import { type CommandKeySource, logLevel } from './config/options.ts';
+import { isLent } from './config/ownership.ts';
 import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
 import { TrustChain } from './config/trust-chain.ts';
@@ -70,7 +71,7 @@ export async function runSigner(data: string, settings: Partial<SignerSettings> 
       origin: () => origin ?? addressIn(paths.address),
       log,
     };
-    const sockets = { signer: paths.signerSocket, admin: paths.adminSocket, forGroup: apart !== null, network };
+    const sockets = { signer: paths.signerSocket, admin: paths.adminSocket, forGroup: isLent(paths), network };
     const server = await serveSigner(parts, sockets, log);
     say({ event: 'listening' });
     await (alone ? told() : parentGone());

@@ -22,8 +22,8 @@ const ROOT: ProcessUser = { uid: 0, gid: 0 };
 /** Of the data folder: passed through by all, listed and changed by root. */
 export const DATA_MODE = 0o711;
 
-/** CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_KILL, CAP_SETGID, CAP_SETUID (capability.h). */
-const CAPABILITIES = [0, 1, 3, 5, 6, 7];
+/** CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_KILL, CAP_SETGID, CAP_SETUID (capability.h). */
+const CAPABILITIES = [0, 1, 3, 4, 5, 6, 7];
 
 /** Why these users cannot work on that folder, or `null`. */
 export function standsInTheWay({ data }: Paths, { web, signer }: Users): Record<string, string> | null {
@@ -66,6 +66,11 @@ function mayRename({ uid, gid, mode }: Stats, users: readonly ProcessUser[]): bo
 /** Whether they worked on it before. */
 export function isApart({ signerFolder }: Paths): boolean {
   return existsSync(signerFolder) && lstatSync(signerFolder).uid !== 0;
+}
+
+/** Whether the socket's folder was lent to the web's group: then the socket is for it, too, whoever has started the signer. */
+export function isLent({ runFolder }: Paths): boolean {
+  return ((statSync(runFolder, { throwIfNoEntry: false })?.mode ?? 0) & 0o010) !== 0;
 }
 
 /** That nothing is somebody else's, or a link: before anything is changed. */
