@@ -41,9 +41,10 @@ export class Wire {
   /** The close code, once closed. */
   readonly closed: Promise<number>;
 
-  constructor(url: string, headers: Record<string, string> = {}) {
+  constructor(url: string, headers: Record<string, string> = {}, localAddress?: string) {
+    const from = localAddress === undefined ? {} : { localAddress };
     // Whoever is at the other end is what a test is about; certificates are the real link's matter.
-    this.ws = new WebSocket(url, { perMessageDeflate: false, headers, rejectUnauthorized: false });
+    this.ws = new WebSocket(url, { perMessageDeflate: false, headers, rejectUnauthorized: false, ...from });
     this.ws.once('upgrade', ({ socket }) => {
       this.channelBinding = channelBinding(socket as Exporter);
     });
@@ -131,6 +132,8 @@ export class ScriptedAgent {
   boot = uuid();
   account: Ready['account'] = { name: 'root', uid: 0, state: 'active' };
   vnc: Ready['vnc'] = [{ server: 'tigervnc:5901', kind: 'vncauth', effective: 8 }];
+  /** The address of this machine that it connects from, where that matters. */
+  from: string | undefined;
   readonly #works = new Map<string, Work>();
   #wire: Wire | undefined;
 
@@ -165,7 +168,7 @@ export class ScriptedAgent {
 
   /** Asks for an identity; answers the code of the refusal, or nothing. */
   async enrol(joinToken: string, { enrol = {}, headers }: Misbehaviour = {}): Promise<string | null> {
-    const wire = await new Wire(this.url, headers).opened();
+    const wire = await new Wire(this.url, headers, this.from).opened();
     const { sn } = await wire.next('challenge');
     const nonce = random32();
     const payload: Enrol = {
@@ -216,7 +219,7 @@ export class ScriptedAgent {
     headers,
     meanwhile,
   }: Misbehaviour = {}): Promise<number | null> {
-    const wire = await new Wire(this.url, headers).opened();
+    const wire = await new Wire(this.url, headers, this.from).opened();
     const { sn } = await wire.next('challenge');
     const payload = this.hello({ sn, cb: wire.channelBinding, ...hello });
     wire.send({ t: 'hello', token: await signToken('lk-hello+jws', payload, helloKey) });

@@ -368,19 +368,6 @@ describe('the door', () => {
     for (const socket of strangers) socket.destroy();
   });
 
-  test('lets nobody alone keep the others out: of one client there are fewer at a time than of all', async () => {
-    await world.stop();
-    world = await World.start({ handshakesPerClientMax: 1 });
-    const port = Number(new URL(world.origin).port);
-    const first = await new Wire(world.agentUrl).opened();
-    await first.next('challenge');
-    await expect(new Wire(world.agentUrl).opened()).rejects.toThrow('503');
-    const elsewhere = await new Wire(`ws://127.0.0.1:${port}/agent/v1`, {}, '127.0.0.2').opened();
-    await elsewhere.next('challenge');
-    await first.end();
-    await new Wire(world.agentUrl).opened();
-  });
-
   test('closes for a while to an address whose handshakes keep failing', async () => {
     await world.stop();
     world = await World.start({ failuresPerMinuteMax: 3 });

@@ -6,7 +6,7 @@ import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FRAME_BYTES_MAX } from '../../../protocol/limits.ts';
 import { liveBytes } from '../../fuzz/fuzz.ts';
-import type { ScriptedAgent } from '../scripted-agent.ts';
+import { type ScriptedAgent, Wire } from '../scripted-agent.ts';
 import { World } from '../world.ts';
 
 /** RFC 6455, section 7.4.1. */
@@ -127,6 +127,19 @@ test('whoever pings and does not read what comes back is cut off', async () => {
   }
   expect(sent).toBeLessThan(100_000_000);
   await stillConnected();
+});
+
+test('nobody alone keeps the others out: of one client there are fewer strangers at a time than of all', async () => {
+  const place = await World.start({ handshakesPerClientMax: 1 });
+  const port = Number(new URL(place.origin).port);
+  const first = await new Wire(place.agentUrl).opened();
+  await first.next('challenge');
+  await expect(new Wire(place.agentUrl).opened()).rejects.toThrow('503');
+  const elsewhere = await new Wire(`ws://127.0.0.1:${port}/agent/v1`, {}, '127.0.0.2').opened();
+  await elsewhere.next('challenge');
+  await first.end();
+  await new Wire(place.agentUrl).opened();
+  await place.stop();
 });
 
 test('half a request, silence, and a message without an end are all waited for in vain only so long', async () => {
