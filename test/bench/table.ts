@@ -16,3 +16,11 @@ export function table(rows: readonly (readonly string[])[]): string {
       .join('  ');
   return rows.map(line).join('\n');
 }
+
+export type Spread = Readonly<{ p50: number; p99: number }>;
+
+/** The value below which that part of them lies, by the nearest rank. */
+export function quantile(values: readonly number[], part: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? Number.NaN;
+}

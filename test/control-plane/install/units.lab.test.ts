@@ -13,7 +13,7 @@ const SYSUSERS = '/usr/lib/sysusers.d/latchkey.conf';
 const PRODUCT = '/usr/lib/latchkey-agent';
 const NODE = `${PRODUCT}/node_modules/.bin/node`;
 /** The exposure level of systemd-analyze(1), in tenths: 0 is none, 100 is everything. */
-const CEILINGS = { latchkey: 32, 'latchkey-gateway': 20, 'latchkey-web': 20, 'latchkey-signer': 20 };
+const CEILINGS = { latchkey: 30, 'latchkey-gateway': 16, 'latchkey-web': 16, 'latchkey-signer': 16 };
 const NAMES = Object.keys(CEILINGS);
 
 const shared = sharedGuest(async () => {
@@ -52,7 +52,7 @@ describe('the units', () => {
     expect(await output(guest, `systemd-analyze verify --man=no ${files}`)).toBe('');
   });
 
-  test('leave an intruder little: at most 3.2 to the one that keeps two users apart, 2.0 to each part alone', async (context) => {
+  test('leave an intruder little: at most 3.0 to the one that keeps two users apart, 1.6 to each part alone', async (context) => {
     const guest = await shared(context);
     for (const [name, ceiling] of Object.entries(CEILINGS)) {
       const unit = `${UNITS}/${name}.service`;
@@ -81,9 +81,6 @@ describe('latchkey.service', () => {
     const end = await output(guest, 'systemctl show latchkey -p Result -p ActiveState --value | xargs');
     expect(end).toBe('success inactive');
     expect(await output(guest, 'pgrep -f [m]ain.ts || true')).toBe('');
-    await output(guest, 'systemctl start latchkey');
-    await until(guest, async () => (await ask(guest, 8420, '/healthz')).startsWith('200 '));
-    await output(guest, 'systemctl stop latchkey');
   });
 });
 
