@@ -1,7 +1,7 @@
 // `latchkey serve`, or a part of it, as a child process over a temporary folder: started, killed and started again by tests.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AGENT_PATH } from '../../control-plane/gateway/endpoint.ts';
@@ -96,6 +96,21 @@ export class ServeProgram {
     if (!child) return;
     child.kill('SIGKILL');
     await exitOf(child);
+  }
+
+  /** Its signers that run, by their process ids. */
+  signers(): number[] {
+    const isSigner = (pid: string) => {
+      try {
+        const argv = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+        return argv.includes('signer') && argv.includes(this.data);
+      } catch {
+        return false;
+      }
+    };
+    return readdirSync('/proc')
+      .filter((name) => /^[0-9]+$/.test(name) && isSigner(name))
+      .map(Number);
   }
 
   async remove(): Promise<void> {

@@ -19,15 +19,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { pathsIn } from '../../control-plane/config/paths.ts';
 import { adminClient } from '../../control-plane/signer/client.ts';
-import {
-  fromBase64url,
-  type SigningKey,
-  sealingKeyFromSeed,
-  signingKeyFromSeed,
-  toBase64url,
-} from '../../protocol/keys.ts';
+import { type SigningKey, signingKeyFromSeed, toBase64url } from '../../protocol/keys.ts';
 import { run, ServeProgram } from './program.ts';
-import { ScriptedAgent } from './scripted-agent.ts';
 
 const seed = () => Uint8Array.from(randomBytes(32));
 
@@ -49,52 +42,11 @@ const eventually = async <T>(probe: () => Promise<T | null>, what: string): Prom
   throw new Error(`waited in vain for ${what}`);
 };
 
-async function machine(): Promise<ScriptedAgent> {
-  const agent = await ScriptedAgent.make(program.agentUrl);
-  const { token } = (await program.ask('POST', '/v1/join-tokens')).body;
-  expect(await agent.enrol(String(token))).toBeNull();
-  return agent.online();
-}
-
-function signersOf(data: string): number[] {
-  const isSigner = (pid: string) => {
-    try {
-      const argv = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      return argv.includes('signer') && argv.includes(data);
-    } catch {
-      return false;
-    }
-  };
-  return readdirSync('/proc')
-    .filter((name) => /^[0-9]+$/.test(name) && isSigner(name))
-    .map(Number);
-}
-
 async function registeredKey(): Promise<SigningKey> {
   const key = await signingKeyFromSeed(seed());
   await adminClient(pathsIn(program.data).adminSocket)('operator.add', { name: 'admin', key: key.jwk });
   return key;
 }
-
-async function approve(op: string, key: SigningKey): Promise<number> {
-  const { jwk } = await sealingKeyFromSeed(seed());
-  const secret = { mode: 'generated', recipient_jwk: jwk };
-  const { body } = await program.ask('POST', `/v1/operations/${op}/intent`, { account: { secret } });
-  const hash = Uint8Array.from(fromBase64url(String(body['intent_hash'])));
-  const sig = toBase64url(new Uint8Array(await crypto.subtle.sign('Ed25519', key.privateKey, hash)));
-  return (await program.ask('POST', `/v1/operations/${op}/submit`, { method: 'key', kid: key.kid, sig })).status;
-}
-
-async function draft(): Promise<string> {
-  const { body } = await program.ask('GET', '/v1/vms');
-  const [vm] = body['items'] as { id: string }[];
-  const made = await program.ask('POST', '/v1/operations', { vm: vm?.id, account: { mode: 'generated' } });
-  return String(made.body['op']);
-}
-
-const state = async (op: string) => (await program.ask('GET', `/v1/operations/${op}`)).body['state'];
-const until = (op: string, wanted: string) =>
-  eventually(async () => ((await state(op)) === wanted ? true : null), `${op} to be ${wanted}`);
 
 describe('a first start', { timeout: PROGRAM_TIMEOUT_MS }, () => {
   test('makes everything private, and the next start opens the same installation', async () => {
@@ -136,53 +88,10 @@ describe('a first start', { timeout: PROGRAM_TIMEOUT_MS }, () => {
 });
 
 describe('a control plane that is killed', { timeout: PROGRAM_TIMEOUT_MS }, () => {
-  test('while an operation runs loses nothing of it', async () => {
-    await program.start();
-    const key = await registeredKey();
-    const agent = await machine();
-    const op = await draft();
-    await agent.answerPrepare();
-    await until(op, 'PREPARED');
-    expect(await approve(op, key)).toBe(200);
-    await agent.takeCommand();
-    await agent.report(op, 'ACCEPTED');
-    await program.kill();
-    await agent.wire.closed;
-    const meanwhile = await agent.write(op, 'PASSWORD_SET');
-    await program.start();
-    expect(await state(op)).toBe('ACCEPTED');
-    await agent.connect();
-    for (const receipt of agent.receipts(op)) agent.sendReceipt(receipt);
-    agent.wire.send({ t: 'synced', open: op });
-    await until(op, 'PASSWORD_SET');
-    expect(agent.receipts(op).at(-1)).toBe(meanwhile);
-    await agent.report(op, 'REBOOTING');
-    await agent.report(op, 'BOOTED');
-    await agent.report(op, 'DONE');
-    await until(op, 'DONE');
-    const { body } = await program.ask('GET', `/v1/operations/${op}`);
-    expect((body['receipts'] as { n: number }[]).map(({ n }) => n)).toEqual([1, 2, 3, 4, 5]);
-  });
-
-  test('after an approval sends the command when it and the machine are back', async () => {
-    await program.start();
-    const key = await registeredKey();
-    const agent = await machine();
-    await agent.offline();
-    const op = await draft();
-    expect(await approve(op, key)).toBe(200);
-    await program.kill();
-    await program.start();
-    expect((await program.ask('GET', `/v1/operations/${op}`)).body).toMatchObject({ state: 'QUEUED', approved: true });
-    await agent.online();
-    await agent.answerPrepare();
-    expect((await agent.takeCommand()).op).toBe(op);
-  });
-
   test('takes its signer with it, and one whose signer is killed gets another', async () => {
     await program.start();
     await registeredKey();
-    const signers = () => signersOf(program.data);
+    const signers = () => program.signers();
     const [first] = signers();
     process.kill(first ?? 0, 'SIGKILL');
     const second = await eventually(async () => signers().find((pid) => pid !== first) ?? null, 'another signer');
@@ -195,16 +104,16 @@ describe('a control plane that is killed', { timeout: PROGRAM_TIMEOUT_MS }, () =
 describe('a signer that outlives its control plane', { timeout: PROGRAM_TIMEOUT_MS }, () => {
   test('does not take the sockets of the next one with it', async () => {
     await program.start();
-    const [old = 0] = signersOf(program.data);
+    const [old = 0] = program.signers();
     process.kill(old, 'SIGSTOP');
     await program.kill();
     const again = program.start();
     // Long enough for the next one to have bound its sockets, did it not wait.
-    await eventually(async () => (signersOf(program.data).length === 2 ? true : null), 'the next signer');
+    await eventually(async () => (program.signers().length === 2 ? true : null), 'the next signer');
     await new Promise((resolve) => setTimeout(resolve, 2_000));
     process.kill(old, 'SIGCONT');
     await again;
-    await eventually(async () => (signersOf(program.data).length === 1 ? true : null), 'the old signer to end');
+    await eventually(async () => (program.signers().length === 1 ? true : null), 'the old signer to end');
     await registeredKey();
   });
 });

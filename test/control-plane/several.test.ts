@@ -38,6 +38,8 @@ class Site {
   data = '';
   postgres: PostgresServer | undefined;
   signerPort = 0;
+  signer: ReturnType<typeof start> | undefined;
+  #signerFlags: readonly string[] = [];
   certificates!: CertificateMaker;
 
   static async start(): Promise<Site> {
@@ -70,13 +72,27 @@ class Site {
 
   async #startSigner(): Promise<void> {
     this.signerPort = await freePort();
-    const flags = this.files(await this.certificates.make(), { cert: 'tls-cert', key: 'tls-key', ca: 'client-ca' });
-    const signer = start(['signer', '--data', this.data, '--listen', `127.0.0.1:${this.signerPort}`, ...flags]);
-    this.undo.push(() => {
-      signer.kill('SIGTERM');
-      return exitOf(signer);
+    this.#signerFlags = this.files(await this.certificates.make(), {
+      cert: 'tls-cert',
+      key: 'tls-key',
+      ca: 'client-ca',
     });
-    expect(await firstLine(signer)).toBe('{"event":"listening"}');
+    await this.startSigner();
+    this.undo.push(() => {
+      this.signer?.kill('SIGTERM');
+      return this.signer && exitOf(this.signer);
+    });
+  }
+
+  async killSigner(): Promise<void> {
+    this.signer?.kill('SIGKILL');
+    if (this.signer) await exitOf(this.signer);
+  }
+
+  async startSigner(): Promise<void> {
+    const place = ['--data', this.data, '--listen', `127.0.0.1:${this.signerPort}`];
+    this.signer = start(['signer', ...place, ...this.#signerFlags]);
+    expect(await firstLine(this.signer)).toBe('{"event":"listening"}');
   }
 
   /** What a gateway of another host is told. */
@@ -140,13 +156,17 @@ async function draft(web: ServeProgram, vm: string): Promise<string> {
   return String(body['op']);
 }
 
-async function approve(web: ServeProgram, op: string): Promise<number> {
+async function proofOf(web: ServeProgram, op: string) {
   const { jwk } = await sealingKeyFromSeed(seed());
   const secret = { mode: 'generated', recipient_jwk: jwk };
   const { body } = await web.ask('POST', `/v1/operations/${op}/intent`, { account: { secret } });
   const hash = Uint8Array.from(fromBase64url(String(body['intent_hash'])));
   const sig = toBase64url(new Uint8Array(await crypto.subtle.sign('Ed25519', site.key.privateKey, hash)));
-  return (await web.ask('POST', `/v1/operations/${op}/submit`, { method: 'key', kid: site.key.kid, sig })).status;
+  return { method: 'key', kid: site.key.kid, sig };
+}
+
+async function approve(web: ServeProgram, op: string): Promise<number> {
+  return (await web.ask('POST', `/v1/operations/${op}/submit`, await proofOf(web, op))).status;
 }
 
 const view = async (web: ServeProgram, op: string) => (await web.ask('GET', `/v1/operations/${op}`)).body;
@@ -258,6 +278,52 @@ describe('a gateway that is killed', { timeout: PROGRAMS_MS_MAX }, () => {
     expect(commands.get(approvedOp)).toBe(1);
     expect(first.token).not.toBe(second.token);
     await site.gatewayA.start();
+  });
+});
+
+describe('a web that is killed', { timeout: PROGRAMS_MS_MAX }, () => {
+  test('in the middle of a submission has spent one proof on one submission, and another web knows', async () => {
+    const { agent, vm } = await enrolled(site.gatewayA);
+    const op = await draft(site.webB, vm);
+    const proof = await proofOf(site.webB, op);
+    const cut = site.webB.ask('POST', `/v1/operations/${op}/submit`, proof).catch(() => null);
+    await site.webB.kill();
+    await cut;
+    const again = await site.webA.ask('POST', `/v1/operations/${op}/submit`, proof);
+    expect([200, 409]).toContain(again.status);
+    expect(await view(site.webA, op)).toMatchObject({ state: 'QUEUED', approved: true });
+    await agent.online();
+    await agent.answerPrepare();
+    expect((await agent.takeCommand()).op).toBe(op);
+    await agent.carryOut(op);
+    await until(site.webA, op, 'DONE');
+    expect(signedCommands().get(op)).toBe(1);
+    await agent.offline();
+    await site.webB.start();
+  });
+});
+
+describe('a signer that is killed', { timeout: PROGRAMS_MS_MAX }, () => {
+  test('is waited for: what was proven is signed when it is back, once, and nothing is proven meanwhile', async () => {
+    const { agent, vm } = await enrolled(site.gatewayA);
+    const op = await draft(site.webA, vm);
+    expect(await approve(site.webA, op)).toBe(200);
+    await site.killSigner();
+    await agent.online();
+    await agent.answerPrepare();
+    await until(site.webA, op, 'PREPARED');
+    const other = await enrolled(site.gatewayA);
+    const unsigned = await draft(site.webB, other.vm);
+    const secret = { mode: 'generated', recipient_jwk: (await sealingKeyFromSeed(seed())).jwk };
+    const { status, body } = await site.webB.ask('POST', `/v1/operations/${unsigned}/intent`, { account: { secret } });
+    expect([status, body['code']]).toEqual([503, 'SIGNER_UNAVAILABLE']);
+    expect(agent.wire.waiting('command')).toBe(0);
+    await site.startSigner();
+    expect((await agent.takeCommand()).op).toBe(op);
+    await agent.carryOut(op);
+    await until(site.webB, op, 'DONE');
+    expect(signedCommands().get(op)).toBe(1);
+    await agent.offline();
   });
 });
 

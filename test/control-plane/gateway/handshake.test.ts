@@ -251,7 +251,7 @@ describe('a frame', () => {
     }
   });
 
-  test('one byte over the limit is 1009, at the limit it is read', async () => {
+  test('56 one byte over the limit is 1009, at the limit it is read', async () => {
     const wire = await new Wire(world.agentUrl).opened();
     wire.ws.send('x'.repeat(FRAME_BYTES_MAX + 1));
     expect(await wire.closed).toBe(1009);
@@ -341,7 +341,7 @@ describe('the door', () => {
     expect(wire.ws.extensions).toBe('');
   });
 
-  test('lets a bounded number of strangers in at a time, and those who are in stay in', async () => {
+  test('63 lets a bounded number of strangers in at a time, and those who are in stay in', async () => {
     await world.stop();
     world = await World.start({ handshakesMax: 8 });
     const agent = await world.machine();

@@ -72,14 +72,14 @@ async function stillConnected(): Promise<void> {
 
 describe('a frame', () => {
   test.each<[string, number, Buffer]>([
-    ['of text that is no UTF-8', INVALID_DATA, frame(FINAL | TEXT, Buffer.from([0x22, 0xc0, 0xaf, 0x22]))],
+    ['57 of text that is no UTF-8', INVALID_DATA, frame(FINAL | TEXT, Buffer.from([0x22, 0xc0, 0xaf, 0x22]))],
     ['of text that ends within a character', INVALID_DATA, frame(FINAL | TEXT, Buffer.from([0x22, 0xe2, 0x82]))],
-    ['without a mask', PROTOCOL_ERROR, Buffer.from([FINAL | TEXT, 2, 0x7b, 0x7d])],
+    ['58 without a mask', PROTOCOL_ERROR, Buffer.from([FINAL | TEXT, 2, 0x7b, 0x7d])],
     ['of a kind that there is not', PROTOCOL_ERROR, frame(FINAL | 0x3, Buffer.from('{}'))],
     ['with a bit that means compression', PROTOCOL_ERROR, frame(FINAL | 0x40 | TEXT, Buffer.from('{}'))],
     ['that goes on with no message', PROTOCOL_ERROR, frame(FINAL, Buffer.from('{}'))],
     ['that controls, in pieces', PROTOCOL_ERROR, frame(0x9, Buffer.from('{}'))],
-    ['of bytes and not of text', POLICY, frame(FINAL | 0x2, Buffer.from('{}'))],
+    ['59 of bytes and not of text', POLICY, frame(FINAL | 0x2, Buffer.from('{}'))],
   ])('%s closes the connection with %i', async (_, code, bytes) => {
     const { socket, closeCode } = await upgraded();
     socket.write(bytes);
@@ -89,7 +89,7 @@ describe('a frame', () => {
 });
 
 describe('a message', () => {
-  test('in pieces that come to more than a frame may hold is closed with 1009', async () => {
+  test('56 in pieces that come to more than a frame may hold is closed with 1009', async () => {
     const { socket, closeCode } = await upgraded();
     const piece = Buffer.alloc(FRAME_BYTES_MAX / 4, 'x');
     socket.write(frame(TEXT, piece));
@@ -97,7 +97,7 @@ describe('a message', () => {
     expect(await closeCode()).toBe(1009);
   });
 
-  test('in ever smaller pieces is closed, and costs no memory that stays', async () => {
+  test('61 in ever smaller pieces is closed, and costs no memory that stays', async () => {
     const pieces = Buffer.concat(Array.from({ length: 20_000 }, () => frame(0, Buffer.alloc(0))));
     const flood = async () => {
       const { socket, closeCode } = await upgraded();
@@ -142,12 +142,13 @@ test('nobody alone keeps the others out: of one client there are fewer strangers
   await place.stop();
 });
 
-test('half a request, silence, and a message without an end are all waited for in vain only so long', async () => {
+test('61, 62 half a request, silence, and a message without an end are all waited for in vain only so long', async () => {
   const half = connect(Number(new URL(world.origin).port), '127.0.0.1');
   half.on('error', () => undefined).resume();
   half.write(UPGRADE.slice(0, -2));
   const [silent, endless] = await Promise.all([upgraded(), upgraded()]);
   endless.socket.write(frame(TEXT, Buffer.from('{"t":"hello",')));
-  await Promise.all([once(half, 'close'), silent.closeCode(), endless.closeCode()]);
+  const [, ...codes] = await Promise.all([once(half, 'close'), silent.closeCode(), endless.closeCode()]);
+  expect(codes).toEqual([POLICY, POLICY]);
   await stillConnected();
 });
