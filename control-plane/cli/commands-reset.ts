@@ -10,11 +10,12 @@ import { accountName, vncServerId } from '../../protocol/schema.ts';
 import type { Slot } from '../../protocol/seal.ts';
 import { type CommonOptions, interruptible, onServer, withConnection } from './action.ts';
 import type { Client } from './client/client.ts';
+import { resetMany } from './commands-bulk.ts';
 import { type ConversationOptions, converse, demandAnswers } from './conversation.ts';
 import { UsageError } from './prompts.ts';
 import { type ProofFlags, readProofFlags } from './prover.ts';
 import { report } from './report.ts';
-import type { ResetRequest } from './reset/request.ts';
+import { isTyped, type ResetRequest } from './reset/request.ts';
 import { runReset } from './reset/reset.ts';
 
 type ResetOptions = CommonOptions &
@@ -37,12 +38,18 @@ type ResetOptions = CommonOptions &
     timeout?: number;
     detach?: boolean;
     reveal?: boolean;
+    label?: string;
+    project?: string;
+    concurrency?: number;
   }>;
 
 export function registerResetCommands(program: Command): void {
   const reset = withConnection(program.command('reset'))
     .description('reset the administrator’s password of a virtual machine, and restart it')
-    .argument('<vm>', 'id or name of the machine')
+    .argument('[vm]', 'id or name of the machine; without one, --label')
+    .option('--label <name[=value],…>', 'every machine with these labels, with one proof, generated passwords')
+    .option('--project <project>', 'with --label: of this project')
+    .option('--concurrency <count>', 'with --label: so many machines at a time', seconds(1, 100))
     .option('--account <name>', 'a local account other than the default administrator')
     .option('--unlock', 'reset a locked account too, and unlock it')
     .option('--vnc', 'reset the VNC password as well')
@@ -51,17 +58,19 @@ export function registerResetCommands(program: Command): void {
     .option('--password-stdin', 'read the password from a line of standard input')
     .option('--vnc-type', 'choose the VNC password')
     .option('--vnc-password-stdin', 'read the VNC password from standard input, on a line after the account’s');
-  onServer<ResetOptions>(withCourse(reset), (client, options, [vm = '']) =>
-    run(client, options, {
-      ...base(vm, options),
+  onServer<ResetOptions>(withCourse(reset), (client, options, [vm]) => {
+    const request: ResetRequest = {
+      ...base(vm ?? '', options),
       account: {
         name: options.account === undefined ? null : parsed(options.account, accountName, '--account'),
         mode: options.type || options.passwordStdin ? 'typed' : 'generated',
         unlock: options.unlock ?? false,
       },
       ...(options.vnc ? { vnc: vncPart(options, options.vncType || options.vncPasswordStdin) } : {}),
-    }),
-  );
+    };
+    if ((vm === undefined) === (options.label === undefined)) throw new UsageError('give a machine, or --label');
+    return options.label === undefined ? run(client, options, request) : runMany(client, options, request);
+  });
 
   const vnc = program.command('vnc').description('VNC connection passwords');
   const vncReset = withConnection(vnc.command('reset'))
@@ -125,6 +134,23 @@ function vncPart({ server, restartVnc }: ResetOptions, typed: boolean | undefine
     mode: typed ? 'typed' : 'generated',
     restart: restartVnc ?? false,
   };
+}
+
+/** What is typed is sealed to one machine, and a window is that of one reset. */
+function runMany(client: Client, options: ResetOptions, request: ResetRequest): Promise<number> {
+  const { label = '', project, concurrency } = options;
+  if (isTyped(request)) throw new UsageError('with --label passwords are generated');
+  if (options.notBefore !== undefined || options.timeout !== undefined) {
+    throw new UsageError('--not-before and --timeout are for one machine');
+  }
+  const { json = false, yes = false, reveal = false, detach = false } = options;
+  const chosen = {
+    label,
+    ...(project === undefined ? {} : { project }),
+    ...(concurrency === undefined ? {} : { concurrency }),
+  };
+  const flags = { json, yes, reveal, detach, proof: readProofFlags(options) };
+  return resetMany(client, { ...chosen, reset: request }, flags);
 }
 
 async function run(client: Client, options: ResetOptions, request: ResetRequest): Promise<number> {

@@ -14,10 +14,12 @@ import { withProof } from './commands-reset.ts';
 import { UsageError } from './prompts.ts';
 import { type ReleaseOptions, unquarantine } from './release.ts';
 import { codeWithHint, fields, printable, table, writeJson, writeLine, writeNote } from './view/text.ts';
-import { checkMachine } from './vm-check.ts';
+import { checkMachine, checkMachines } from './vm-check.ts';
 
 type ListOptions = CommonOptions &
   Readonly<{ label?: string; state?: string; project?: string; agentVersion?: string; text?: string }>;
+
+type CheckOptions = CommonOptions & Readonly<{ label?: string }>;
 
 const RETRY_MS = 2_000;
 
@@ -52,8 +54,13 @@ export function registerVmCommands(program: Command): void {
 
   const check = withConnection(vm.command('check'))
     .description('whether a machine can be reset now, and if not, why; changes nothing and needs no proof')
-    .argument('<vm>', 'id or name');
-  onServer<CommonOptions>(check, (client, { json }, [name = '']) => checkMachine(client, name, json ?? false));
+    .argument('[vm]', 'id or name; without one, --label')
+    .option('--label <name[=value],…>', 'every machine with these labels, eight at a time');
+  onServer<CheckOptions>(check, (client, { label, json = false }, [name]) => {
+    if ((name === undefined) === (label === undefined)) throw new UsageError('give a machine, or --label');
+    if (label === undefined) return checkMachine(client, name ?? '', json);
+    return interruptible((signal) => checkMachines(client, label, { json, signal }));
+  });
 
   const label = withConnection(vm.command('label'))
     .description('label a machine: name=value sets, name- takes away; without any, shows them')

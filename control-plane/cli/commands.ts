@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { registerAuditCommands } from './commands-audit.ts';
+import { registerBulkCommands } from './commands-bulk.ts';
 import { registerDatabaseCommands } from './commands-database.ts';
 import { registerHostCommands } from './commands-host.ts';
 import { registerKeysCommands } from './commands-keys.ts';
@@ -20,6 +21,7 @@ export function registerCommands(program: Command): void {
   registerVmCommands(program);
   registerResetCommands(program);
   registerOperationCommands(program);
+  registerBulkCommands(program);
   registerHostCommands(program);
   registerPeopleCommands(program);
   registerWebhookCommands(program);

@@ -8,7 +8,7 @@ import { EXIT, exitCodeOfState } from './exit-codes.ts';
 import type { ResetOutcome } from './reset/request.ts';
 import { inForce, isKeyKept, isSettled, letGo, type OpenedSecrets, openSecrets } from './reset/secrets.ts';
 import { doneJson, endingLines, revealed, secretLines, unfinishedLines } from './view/outcome.ts';
-import { writeJson, writeLine, writeNote } from './view/text.ts';
+import { printable, writeJson, writeLine, writeNote } from './view/text.ts';
 
 type ReportOptions = Readonly<{ json: boolean; reveal: boolean }>;
 
@@ -29,6 +29,18 @@ export async function report(client: Client, outcome: ResetOutcome, options: Rep
   return exitCodeOf(outcome);
 }
 
+/** Those of one machine of many, once. */
+export async function reportSecrets(client: Client, view: OperationView, json: boolean): Promise<void> {
+  const secrets = await openSecrets(client, view);
+  const opened = Object.values(secrets);
+  if (opened.length === 0) return;
+  const { vm_name: vm, op } = view;
+  if (json) writeJson({ event: 'secrets', vm, op, secrets: revealed(view, secrets) });
+  else for (const line of ['', `${printable(vm)}:`, ...secretLines(view, secrets)]) writeLine(line);
+  await letGo(client, view);
+  for (const secret of opened) secret.wipe();
+}
+
 /**
  * A password is shown when the operation is over, or when this command gives up on one whose password is in force
  * already: the operator needs it then. Otherwise it is kept for `latchkey op watch`.
@@ -47,11 +59,11 @@ type Shown = Readonly<{ secrets: OpenedSecrets; json: boolean }>;
 async function settle(client: Client, view: OperationView, { secrets, json }: Shown): Promise<void> {
   const shown = Object.values(secrets);
   if (shown.length > 0) {
-    await letGo(client, view.op);
+    await letGo(client, view);
     for (const secret of shown) secret.wipe();
     return;
   }
-  if (!(await isKeyKept(client, view.op))) return;
+  if (!(await isKeyKept(client, view))) return;
   if (view.sealed === null && isSettled(view)) await dropRecipient(client.stateFolder, view.op);
   else if (json) {
     writeNote(`latchkey: \`latchkey op watch ${view.op} --json --reveal\` shows the generated password once.`);

@@ -104,7 +104,7 @@ async function demonstrate(
     observe(transcript, operator),
   );
   transcript.done(operation, await openSecrets(client, operation));
-  await letGo(client, operation.op);
+  await letGo(client, operation);
   return { view: operation, operator };
 }
 

@@ -13,6 +13,7 @@ import {
   type SubmitRequest,
   vmView,
 } from '../../api/schemas.ts';
+import { type BulkIntentRequest, type BulkRequest, bulkIntent, bulkList, bulkView } from '../../api/schemas-bulk.ts';
 import {
   type JoinTokenRequest,
   joinTokenCreated,
@@ -100,6 +101,13 @@ export function connectApi(connection: Connection) {
       exchange(connection, { method: 'POST', path: `${operationPath(op)}/collected`, body: {} }),
     releaseIntent: (vm: string) => post(releaseIntent, `/v1/vms/${encodeURIComponent(vm)}/release-intent`, {}),
     release: (vm: string, body: ReleaseRequest) => post(vmView, `/v1/vms/${encodeURIComponent(vm)}/release`, body),
+    createBulk: (body: BulkRequest) => post(bulkView, '/v1/bulk', body),
+    bulks: () => get(bulkList, '/v1/bulk'),
+    bulk: (op: string) => get(bulkView, bulkPath(op)),
+    bulkIntent: (op: string, body: BulkIntentRequest) => post(bulkIntent, `${bulkPath(op)}/intent`, body),
+    mailBulkCode: (op: string) => post(mailedView, `${bulkPath(op)}/factors/email`, {}),
+    submitBulk: (op: string, body: SubmitRequest) => post(bulkView, `${bulkPath(op)}/submit`, body),
+    stopBulk: (op: string) => post(bulkView, `${bulkPath(op)}/stop`, {}),
     createJoinToken: (body: NonNullable<JoinTokenRequest>) => post(joinTokenCreated, '/v1/join-tokens', body),
     joinTokens: () => get(joinTokenList, '/v1/join-tokens'),
     revokeJoinToken: (id: string) =>
@@ -139,6 +147,7 @@ export function connectApi(connection: Connection) {
 
 const webhookPath = (id: string): string => `/v1/webhooks/${encodeURIComponent(id)}`;
 const membersPath = (project: string): string => `/v1/projects/${encodeURIComponent(project)}/members`;
+const bulkPath = (op: string): string => `/v1/bulk/${encodeURIComponent(op)}`;
 const operationPath = (op: string): string => `/v1/operations/${encodeURIComponent(op)}`;
 
 async function vmPages(filter: VmFilter, page: (path: string) => Promise<z.infer<typeof vmList>>) {

@@ -12,7 +12,8 @@ import { namesIn, readIfThere, removeFile, writePrivate } from './private-files.
 const recipientFile = z.strictObject({
   v: z.literal(1),
   op: operationId,
-  agent: agentId,
+  /** `null`: of any machine of a bulk submission. */
+  agent: z.nullable(agentId),
   seed: bytes32,
   created_at: z.string(),
 });
@@ -20,14 +21,14 @@ const recipientFile = z.strictObject({
 /** The control plane drops a ciphertext a day after the intent's end, which is a day after its making at most. */
 const KEPT_MS_MAX = (2 * INTENT_TTL_S_MAX + 3_600) * 1_000;
 
-export type Recipient = Readonly<{ agent: string; key: SealingKey }>;
+export type Recipient = Readonly<{ agent: string | null; key: SealingKey }>;
 
 const pathOf = (stateFolder: string, op: string): string => join(stateFolder, 'recipients', `${op}.json`);
 
 /** Makes the operation's recipient key and stores it before anyone learns of it. */
 export async function createRecipient(
   stateFolder: string,
-  { op, agent }: { op: string; agent: string },
+  { op, agent }: { op: string; agent: string | null },
   from: { randomBytes: (count: number) => Uint8Array; now: Date },
 ): Promise<Recipient> {
   const seed = from.randomBytes(32);

@@ -11,7 +11,8 @@ import type { ResetRequest } from './request.ts';
 
 export type Asked = Readonly<{
   op: string;
-  agent: string;
+  /** The machine, or those of a list. */
+  agent: string | readonly string[];
   project: string;
   operator: string;
   request: ResetRequest;
@@ -29,14 +30,18 @@ export type CheckedIntent = Readonly<{ hashBytes: Uint8Array; hash: string; notA
 const CLOCK_APART_S_MAX = 600;
 
 /** Throws `AUTHZ_INVALID` naming the first field that is not what was asked. */
-export async function checkIntent(response: IntentResponse, asked: Asked): Promise<CheckedIntent> {
+export async function checkIntent(
+  response: Pick<IntentResponse, 'intent' | 'intent_hash'>,
+  asked: Asked,
+): Promise<CheckedIntent> {
   const hashBytes = await sha256(fromBase64url(response.intent));
   const hash = toBase64url(hashBytes);
   same('intent_hash', response.intent_hash, hash);
   const intent = readIntent(response.intent);
   const { request } = asked;
   same('act', intent.act, 'reset');
-  for (const field of ['op', 'agent', 'project', 'operator'] as const) same(field, intent[field] ?? null, asked[field]);
+  for (const field of ['op', 'project', 'operator'] as const) same(field, intent[field], asked[field]);
+  sameMachines(intent, asked);
   same('method', intent.method, 'online');
   checkEnd(intent, asked);
   if (intent.act !== 'reset') throw differs('act');
@@ -58,6 +63,13 @@ export async function checkIntent(response: IntentResponse, asked: Asked): Promi
   same('reboot.grace_s', intent.reboot.grace_s, request.graceS);
   same('not_before', intent.not_before ?? null, request.notBeforeS ?? null);
   return { hashBytes, hash, notAfterS: intent.not_after };
+}
+
+/** The one that was asked for; or each of the list, and no other. */
+function sameMachines(intent: Intent, { agent }: Asked): void {
+  const targets = intent.act === 'reset' ? (intent.targets ?? []) : [];
+  if (typeof agent === 'string') same('agent', intent.agent ?? null, agent);
+  else same('targets', targets.toSorted().join(' '), agent.toSorted().join(' '));
 }
 
 /** A proof must not stay usable for longer than was asked. */

@@ -22,18 +22,42 @@ type Submission = Readonly<{
   methods: IntentResponse['methods'];
 }>;
 
-export async function proveAndSubmit(
-  client: Client,
+export function proveAndSubmit(
+  { api }: Client,
   { op, operation, operator }: ToProve,
-  { observer, checked, methods }: Submission,
+  submission: Submission,
 ): Promise<OperationView> {
+  const door: Door<OperationView> = {
+    mail: async () => (await api.mailCode(op)).sent_to,
+    submit: (body) => api.submit(op, body),
+    look: () => api.operation(op),
+    isIn: ({ approved }) => approved,
+    isOver: ({ ended }) => ended,
+  };
+  return proveThrough(door, { operation, operator }, submission);
+}
+
+/** Where a proof is handed in, and where it is seen whether it arrived. */
+export type Door<T> = Readonly<{
+  mail(): Promise<string>;
+  submit(body: SubmitRequest): Promise<T>;
+  look(): Promise<T>;
+  isIn(view: T): boolean;
+  isOver(view: T): boolean;
+}>;
+
+export async function proveThrough<T>(
+  door: Door<T>,
+  { operation, operator }: Readonly<{ operation: Pick<OperationView, 'vm_name'>; operator: string }>,
+  { observer, checked, methods }: Submission,
+): Promise<T> {
   if (methods.length === 0) throw new Failure('FACTOR_UNKNOWN', { operator });
-  const mail = async () => (await client.api.mailCode(op)).sent_to;
+  const mail = () => door.mail();
   for (let attempt = 1; ; attempt += 1) {
     const proof = await observer.prove({ operation, intentHash: checked.hash, methods, attempt, mail });
     if (!methods.includes(proof.method)) throw new Failure('FACTOR_UNKNOWN', { method: proof.method });
     try {
-      return await submit(client, op, await proofBody(proof, checked));
+      return await submit(door, await proofBody(proof, checked));
     } catch (error) {
       const again = codeOf(error) === 'FACTOR_REFUSED' && observer.retryProof && attempt < ATTEMPTS_MAX;
       if (!again) throw error;
@@ -48,16 +72,16 @@ export async function proofBody(proof: Proof, { hash, hashBytes }: Submission['c
 }
 
 /** A lost answer does not mean a lost submission: whether it arrived is looked up. */
-async function submit(client: Client, op: string, body: SubmitRequest): Promise<OperationView> {
+async function submit<T>(door: Door<T>, body: SubmitRequest): Promise<T> {
   try {
-    return await client.api.submit(op, body);
+    return await door.submit(body);
   } catch (error) {
     if (codeOf(error) !== 'SERVER_UNREACHABLE') throw error;
     for (let tries = 0; tries < LOST_ANSWER_TRIES; tries += 1) {
       await sleep(LOST_ANSWER_PAUSE_MS);
-      const view = await client.api.operation(op).catch(() => undefined);
-      if (view?.approved) return view;
-      if (view?.ended) break;
+      const view = await door.look().catch(() => undefined);
+      if (view !== undefined && door.isIn(view)) return view;
+      if (view !== undefined && door.isOver(view)) break;
     }
     throw error;
   }

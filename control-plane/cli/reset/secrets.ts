@@ -14,26 +14,33 @@ export type InForce = 'yes' | 'no' | 'unknown';
 
 /** Opens the operation's sealed passwords with the key kept here; none where there is no key or nothing is sealed. */
 export async function openSecrets(client: Client, view: OperationView): Promise<OpenedSecrets> {
-  const recipient = await findRecipient(client.stateFolder, view.op);
+  const op = sealedUnder(view);
+  const recipient = await findRecipient(client.stateFolder, op);
   if (!recipient || !view.sealed) return {};
   const { agent, key } = recipient;
-  if (view.agent !== agent) throw new Failure('AUD_MISMATCH', { op: view.op });
+  if (agent !== null && view.agent !== agent) throw new Failure('AUD_MISMATCH', { op: view.op });
   const opened: OpenedSecrets = {};
   for (const slot of ['account', 'vnc'] as const) {
     const sealed = view.sealed[slot];
-    if (sealed) opened[slot] = await openSecret(sealed, { op: view.op, agent, dir: 'to-operator', slot }, key);
+    if (sealed) opened[slot] = await openSecret(sealed, { op, agent: view.agent, dir: 'to-operator', slot }, key);
   }
   return opened;
 }
 
+/** What the machine sealed it for: one of a bulk knows its operation by the bulk's name. */
+const sealedUnder = ({ bulk, op }: Pick<OperationView, 'bulk' | 'op'>): string => bulk ?? op;
+
 /** Whether a password could still be opened here. */
-export async function isKeyKept(client: Client, op: string): Promise<boolean> {
-  return (await findRecipient(client.stateFolder, op)) !== undefined;
+export async function isKeyKept(client: Client, view: Pick<OperationView, 'op' | 'bulk'>): Promise<boolean> {
+  return (await findRecipient(client.stateFolder, sealedUnder(view))) !== undefined;
 }
 
-/** After the passwords were shown: the key goes first, so that a lost answer leaves nothing that can be opened. */
-export async function letGo(client: Client, op: string): Promise<void> {
-  await dropRecipient(client.stateFolder, op);
+/**
+ * After the passwords were shown: the key goes first, so that a lost answer leaves nothing that can be opened. That of a bulk is
+ * for the other machines, too.
+ */
+export async function letGo(client: Client, { op, bulk }: Pick<OperationView, 'op' | 'bulk'>): Promise<void> {
+  if (bulk === null) await dropRecipient(client.stateFolder, op);
   await client.api.collected(op).catch(() => undefined);
 }
 
