@@ -79,7 +79,8 @@ function registerServe(program: Command, main: string): void {
 
 function registerRole(program: Command, role: 'gateway' | 'web'): void {
   const what = role === 'gateway' ? 'the WebSockets of agents' : 'the API';
-  withSigner(withListener(program.command(role)))
+  const command = withSigner(withListener(program.command(role)));
+  (role === 'web' ? withMail(command) : command)
     .description(`run ${what} alone, one of several over one PostgreSQL (\`latchkey migrate\` comes first)`)
     .action((flags: ServeFlags) =>
       untilAsked(flags, async () => serveRole(readServeOptions(flags, process.env), role, usersOf(flags))),
@@ -170,7 +171,7 @@ function withSigner(command: Command): Command {
 
 function withMail(command: Command): Command {
   return command
-    .option('--smtp-url <url>', 'server for mails to operators, smtp(s)://host:port (LATCHKEY_SMTP_URL)')
+    .option('--smtp-url <url>', 'server for mails to operators and owners, smtp(s)://host:port (LATCHKEY_SMTP_URL)')
     .option('--smtp-user <name>', 'user name there (LATCHKEY_SMTP_USER)')
     .option('--smtp-password-file <file>', 'file with the password, mode 0600 (LATCHKEY_SMTP_PASSWORD_FILE)')
     .option('--smtp-ca <file>', 'the authority that issued its certificate, PEM (LATCHKEY_SMTP_CA_FILE)')

@@ -9,6 +9,7 @@ import { randomKernel } from './config/random-kernel.ts';
 import { becomeUser, type Users } from './config/users.ts';
 import { openLog } from './log.ts';
 import { type Serving, serving } from './serve.ts';
+import { mailerOf } from './signer/mailer.ts';
 import { openWeb, type Role } from './web.ts';
 
 /** As root it becomes the web's user where `serve` has given the folder to it. */
@@ -24,10 +25,11 @@ export async function serveRole(
   }
   return serving(options, async (undo) => {
     process.umask(0o077);
+    const mailer = role === 'web' ? await mailerOf(options.mail) : null;
     if (users && isApart(pathsIn(options.data))) becomeUser(users.web);
     const around = { randomBytes: randomKernel(), nowMs: () => Date.now() };
     const log = openLog(role, logLevel(process.env));
-    const url = await openWeb(options, { around, log, undo, startSigner: async () => undefined }, role);
+    const url = await openWeb(options, { around, log, undo, startSigner: async () => undefined, mailer }, role);
     return { url, ended: new Promise(() => undefined) };
   });
 }

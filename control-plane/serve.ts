@@ -12,6 +12,7 @@ import { randomKernel } from './config/random-kernel.ts';
 import type { ProcessUser } from './config/users.ts';
 import { openLog } from './log.ts';
 import { SignerChild } from './signer/child.ts';
+import { mailerOf } from './signer/mailer.ts';
 import { type SignerSettings, signersOf } from './signer-process.ts';
 import { openWeb, type Undo } from './web.ts';
 
@@ -49,7 +50,7 @@ export async function serve(options: ServeOptions, signerArgv: SignerArgv): Prom
       undo.push(() => child.stop());
       await child.start();
     };
-    const url = await openWeb(options, { around, log, undo, startSigner });
+    const url = await openWeb(options, { around, log, undo, startSigner, mailer: await mailerOf(options.mail) });
     writePrivateFile(paths.address, `${JSON.stringify({ url })}\n`);
     undo.push(() => rmSync(paths.address, { force: true }));
     return { url, ended: new Promise(() => undefined) };

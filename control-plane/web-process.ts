@@ -10,6 +10,7 @@ import { randomKernel } from './config/random-kernel.ts';
 import { becomeUser, type ProcessUser } from './config/users.ts';
 import { openLog } from './log.ts';
 import { PREDECESSOR_MS_MAX, serving } from './serve.ts';
+import { mailerOf } from './signer/mailer.ts';
 import { openWeb } from './web.ts';
 
 export type WebSettings = Readonly<{ options: ServeOptions; user: ProcessUser }>;
@@ -30,6 +31,7 @@ export async function runWeb(): Promise<void> {
   try {
     // Whatever is read of this program later may be out of that user's reach.
     if (options.tlsSelfSigned) await import('./config/certificates.ts');
+    const mailer = await mailerOf(options.mail);
     becomeUser(user);
     const paths = pathsIn(options.data);
     const log = openLog('serve', logLevel(process.env));
@@ -37,7 +39,7 @@ export async function runWeb(): Promise<void> {
     const web = await serving(options, async (undo) => {
       const lock = await lockDataWithin(paths.webLock, PREDECESSOR_MS_MAX);
       undo.push(() => lock.release());
-      const url = await openWeb(options, { around, log, undo, startSigner: async () => undefined });
+      const url = await openWeb(options, { around, log, undo, startSigner: async () => undefined, mailer });
       return { url, ended: gone };
     });
     say({ event: 'listening', url: web.url });

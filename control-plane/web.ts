@@ -21,9 +21,11 @@ import { Agents } from './gateway/agents.ts';
 import { AGENT_PATH, DOOR_LIMITS, openDoor } from './gateway/endpoint.ts';
 import { Gateway } from './gateway/gateway.ts';
 import type { GatewayParts } from './gateway/parts.ts';
+import { startPostman } from './letters/postman.ts';
 import { Front } from './listener/front.ts';
 import { Observer } from './observability/observer.ts';
 import { signerClient } from './signer/client.ts';
+import type { Mailer } from './signer/mailer.ts';
 import { operationsUnderWatch } from './store/operations.ts';
 import { anyOperator, insertOperator } from './store/operators.ts';
 import { Store } from './store/store.ts';
@@ -35,14 +37,21 @@ const FIRST_MEMBER = { operator: 'admin', project: 'default', role: 'admin' } as
 
 /** What ends it again, in the order in which it was begun. */
 export type Undo = (() => Promise<void> | void)[];
-export type WebParts = Readonly<{ around: Surroundings; log: Logger; undo: Undo; startSigner: () => Promise<void> }>;
+export type WebParts = Readonly<{
+  around: Surroundings;
+  log: Logger;
+  undo: Undo;
+  startSigner: () => Promise<void>;
+  /** For owners of machines; `null` where there is no mail. */
+  mailer: Mailer | null;
+}>;
 /** `serve` is both, over an installation that it makes; alone each shares a database that is up to date with others. */
 export type Role = 'both' | 'gateway' | 'web';
 
 /** The address at which it listens. Throws the code of the first thing that is wrong; `undo` ends what was begun. */
 export async function openWeb(
   options: ServeOptions,
-  { around, log, undo, startSigner }: WebParts,
+  { around, log, undo, startSigner, mailer }: WebParts,
   role: Role = 'both',
 ): Promise<string> {
   const paths = pathsIn(options.data);
@@ -65,7 +74,7 @@ export async function openWeb(
     onHandshakeRefused: (code: Code) => observer?.countRefusedHandshake(code),
   };
   const gateway = role === 'web' ? null : await makeGateway(paths, ground, options);
-  const addresses = { agent: '' };
+  const addresses = { agent: '', url: '' };
   const parts: ApiParts = {
     ...ground,
     agents: new Agents(store, gateway),
@@ -90,6 +99,7 @@ export async function openWeb(
     await gateway.start();
   }
   if (role !== 'gateway') undo.push(relayAlarms(parts), bringWebhooks(parts));
+  if (mailer && role !== 'gateway') undo.push(startPostman({ store, mailer, origin: () => addresses.url, log }));
   if (observer && options.metrics) undo.push(await observer.show(options.metrics, log));
   const ports = { main: await fronts.main.listen(), agents: 0 };
   ports.agents = fronts.agents === fronts.main ? ports.main : await fronts.agents.listen();
@@ -98,7 +108,7 @@ export async function openWeb(
     for (const front of all) front.deafen();
   });
   const { url, agentUrl } = addressesOf({ ...options, tls }, ports);
-  addresses.agent = agentUrl;
+  Object.assign(addresses, { agent: agentUrl, url });
   announce(log, options, url);
   return url;
 }

@@ -31,6 +31,18 @@ const machines = {
     summary: 'Sets labels of one machine, and takes them away.',
     codes: ['NOT_FOUND', 'PRECONDITION_FAILED'],
   },
+  'GET /v1/vms/:vm/owner': {
+    id: 'getOwner',
+    tag: 'machines',
+    summary: 'Who is told by mail of resets of the machine.',
+    codes: ['NOT_FOUND'],
+  },
+  'POST /v1/vms/:vm/owner': {
+    id: 'setOwner',
+    tag: 'machines',
+    summary: 'Names who is told by mail of resets of the machine, or nobody.',
+    codes: ['NOT_FOUND'],
+  },
   'GET /v1/vms/:vm/preflight': {
     id: 'getPreflight',
     tag: 'machines',

@@ -4,6 +4,8 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { Failure } from '../../protocol/failure.ts';
+import { appendEvent } from '../store/events.ts';
+import { ownerOf, setOwner } from '../store/owners.ts';
 import { listVms } from '../store/selection.ts';
 import { busyVms, findVm, setLabels, type Vm } from '../store/vms.ts';
 import { demandMatch } from './etags.ts';
@@ -12,7 +14,7 @@ import type { ApiParts } from './parts.ts';
 import { operatorOf, projectsOf } from './requests.ts';
 import { demandVm } from './routes-operations.ts';
 import { type VmView, vmParams, vmView } from './schemas.ts';
-import { isWithinLabels, type VmChange, vmChange, vmList, vmQuery } from './schemas-lists.ts';
+import { isWithinLabels, ownerView, type VmChange, vmChange, vmList, vmQuery } from './schemas-lists.ts';
 import { filterOf } from './selectors.ts';
 import { viewVm } from './views.ts';
 
@@ -52,6 +54,23 @@ export function vmRoutes(root: FastifyInstance, parts: ApiParts): void {
       return show(parts, await demandVm(parts, id));
     },
   );
+
+  const owner = '/v1/vms/:vm/owner';
+  app.get(owner, { schema: { params: vmParams, response: { 200: ownerView } } }, async ({ params }) => ({
+    email: await ownerOf(store.db, (await demandVm(parts, params.vm)).id),
+  }));
+
+  app.post(owner, { schema: { params: vmParams, body: ownerView, response: { 200: ownerView } } }, async (request) => {
+    const { id } = await demandVm(parts, request.params.vm);
+    const { email } = request.body;
+    const data = { operator: operatorOf(request), named: email !== null };
+    await store.write(async (trx) => {
+      await setOwner(trx, id, email);
+      // Whose address it is stays out of a history that receivers of webhooks read.
+      await appendEvent(trx, { at: parts.nowMs(), vm: id, op: null, type: 'vm.owner', data });
+    });
+    return { email };
+  });
 }
 
 /** Throws `REQUEST_INVALID` for more labels than a machine may have. */

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { states } from '../../protocol/lifecycle.ts';
 import { operatorName, projectName } from '../../protocol/schema.ts';
+import { mailAddress } from '../config/mail.ts';
 import { next, pageQuery } from './pages.ts';
 import { operationView, time, vmName, vmView } from './schemas.ts';
 
@@ -73,3 +74,6 @@ export type VmChange = z.infer<typeof vmChange>;
 
 /** What a machine may have in all. */
 export const isWithinLabels = (labels: object): boolean => Object.keys(labels).length <= LABELS_MAX;
+
+/** `GET` and `POST /v1/vms/:vm/owner`: who is told by mail of resets of the machine; `null` for nobody. */
+export const ownerView = z.strictObject({ email: z.string().max(200).regex(mailAddress).nullable() });

@@ -342,6 +342,7 @@ export const eventTypes = [
   'api_key.revoked',
   'operator.alarm',
   'operator.passkey',
+  'vm.owner',
   'webhook.created',
   'webhook.removed',
 ] as const;

@@ -72,6 +72,19 @@ export function registerVmCommands(program: Command): void {
     else writeLine(labelsText(machine));
   });
 
+  const owner = withConnection(vm.command('owner'))
+    .description('who is told by mail when the machine was reset; without an address, shows it')
+    .argument('<vm>', 'id or name')
+    .argument('[address]', 'their mail address')
+    .option('--none', 'nobody is told any more');
+  onServer<CommonOptions & { none?: boolean }>(owner, async ({ api }, { json, none }, [name = '', address]) => {
+    if (none && address !== undefined) throw new UsageError('an address and --none exclude each other');
+    const change = none ? null : address;
+    const { email } = change === undefined ? await api.owner(name) : await api.setOwner(name, change);
+    if (json) writeJson({ event: 'owner', vm: name, email });
+    else writeLine(email === null ? 'Nobody is told.' : printable(email));
+  });
+
   const release = withProof(withConnection(vm.command('unquarantine')))
     .description('let a held identity in again; needs a verification method of yours')
     .argument('<vm>', 'id or name')

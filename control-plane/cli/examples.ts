@@ -28,6 +28,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   'latchkey vm show': ['latchkey vm show web-1', 'latchkey vm show web-1 --json'],
   'latchkey vm check': ['latchkey vm check web-1'],
   'latchkey vm label': ['latchkey vm label web-1 tier=web rack-', 'latchkey vm label web-1'],
+  'latchkey vm owner': ['latchkey vm owner web-1 ada@example.org', 'latchkey vm owner web-1 --none'],
   'latchkey vm unquarantine': ['latchkey vm unquarantine web-1 --verify totp'],
   'latchkey vm watch': ['latchkey vm watch', 'latchkey vm watch web-1 --json'],
   'latchkey reset': [

@@ -50,6 +50,8 @@ const needs: Readonly<Record<string, Need>> = {
   removeVm: operate('vm'),
   getVm: read('vm'),
   changeVm: operate('vm'),
+  getOwner: read('vm'),
+  setOwner: administer('vm'),
   getPreflight: read('vm'),
   askPreflight: operate('vm'),
   buildReleaseIntent: operate('vm'),

@@ -55,3 +55,8 @@ async function within(ms: number, work: Promise<unknown>): Promise<void> {
   });
   await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
+
+/** `null` where there is no mail. To be called while its files can still be read. */
+export async function mailerOf(options: MailOptions | null): Promise<Mailer | null> {
+  return options === null ? null : openMailer(options);
+}

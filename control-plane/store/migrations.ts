@@ -205,6 +205,16 @@ ALTER TABLE operations ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX operations_by_bulk ON operations (bulk, seq) WHERE bulk IS NOT NULL;
 `,
   },
+  {
+    version: 14,
+    sql: `
+CREATE TABLE vm_owners (vm TEXT PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE, email TEXT NOT NULL) STRICT;
+CREATE TABLE letters (
+  op TEXT PRIMARY KEY REFERENCES operations (op) ON DELETE CASCADE, recipient TEXT NOT NULL, attempts INTEGER NOT NULL,
+  next_at INTEGER NOT NULL) STRICT;
+CREATE INDEX letters_by_time ON letters (next_at);
+`,
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;

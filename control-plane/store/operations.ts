@@ -3,11 +3,13 @@
 
 import { isEnd } from '../../protocol/lifecycle.ts';
 import type { Receipt } from '../../protocol/receipt.ts';
+import { isTold } from '../core/letter.ts';
 import type { Operation, OperationEvent } from '../core/operation.ts';
 import { progress, type Step } from '../core/progress.ts';
 import { enteredAt } from '../core/times.ts';
 import { appendEvent } from './events.ts';
 import { handOver } from './handover.ts';
+import { queueLetter } from './owners.ts';
 import type { Db, Write } from './store.ts';
 
 const columnsOf = (operation: Operation) => ({
@@ -55,6 +57,7 @@ export async function change(trx: Write, before: Operation, step: Step, at: numb
   if (operation === before && events.length === 0) return before;
   await trx.updateTable('operations').set(columnsOf(operation)).where('op', '=', operation.op).execute();
   for (const event of events) await appendEvent(trx, eventOf(operation, event, at));
+  if (isTold(operation.state) && !isTold(before.state)) await queueLetter(trx, operation);
   return operation;
 }
 

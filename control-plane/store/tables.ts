@@ -129,6 +129,10 @@ export type DeliveryTable = {
 
 export type Tables = {
   webhooks: WebhookTable;
+  /** Who is told by mail of resets of a machine. */
+  vm_owners: { vm: string; email: string };
+  /** Mails of resets that were not sent yet. */
+  letters: { op: string; recipient: string; attempts: number; next_at: number };
   deliveries: DeliveryTable;
   vms: VmTable;
   /** What `labels_json` says, to choose machines by. */

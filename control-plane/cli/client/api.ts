@@ -25,7 +25,7 @@ import {
   trustView,
   whoamiView,
 } from '../../api/schemas-installation.ts';
-import { operationList, type VmChange, vmList } from '../../api/schemas-lists.ts';
+import { operationList, ownerView, type VmChange, vmList } from '../../api/schemas-lists.ts';
 import {
   type ApiKeyRequest,
   apiKeyCreated,
@@ -88,6 +88,9 @@ export function connectApi(connection: Connection) {
     createVm: (body: VmRequest) => post(vmCreated, '/v1/vms', body),
     removeVm: async (vm: string) =>
       read(vmView, await exchange(connection, { method: 'DELETE', path: `/v1/vms/${encodeURIComponent(vm)}` })),
+    owner: (vm: string) => get(ownerView, `/v1/vms/${encodeURIComponent(vm)}/owner`),
+    setOwner: (vm: string, email: string | null) =>
+      post(ownerView, `/v1/vms/${encodeURIComponent(vm)}/owner`, { email }),
     askPreflight: (vm: string) => post(preflightView, `/v1/vms/${encodeURIComponent(vm)}/preflight`, {}),
     operations: (filter: OperationFilter) => get(operationList, `/v1/operations${query(filter)}`),
     operation: (op: string, signal?: AbortSignal) => get(operationView, operationPath(op), signal),

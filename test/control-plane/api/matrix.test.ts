@@ -25,6 +25,8 @@ const table: Readonly<Record<string, Row>> = {
   'DELETE /v1/vms/:vm': row('operate', 'nothing'),
   'GET /v1/vms/:vm': row('members', 'nothing'),
   'PATCH /v1/vms/:vm': row('operate', 'nothing'),
+  'GET /v1/vms/:vm/owner': row('members', 'nothing'),
+  'POST /v1/vms/:vm/owner': row('admins', 'nothing'),
   'GET /v1/vms/:vm/preflight': row('members', 'nothing'),
   'POST /v1/vms/:vm/preflight': row('operate', 'nothing'),
   'POST /v1/vms/:vm/release-intent': row('operate', 'nothing'),
