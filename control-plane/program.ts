@@ -156,6 +156,7 @@ function withListener(command: Command): Command {
       'where webhooks may go beside the Internet, 10.0.0.0/8,… (LATCHKEY_WEBHOOK_ALLOW)',
     )
     .option('--webhook-ca <file>', 'an authority of receivers beside the public ones, PEM (LATCHKEY_WEBHOOK_CA_FILE)')
+    .option('--traces', 'send traces of requests to OTEL_EXPORTER_OTLP_ENDPOINT (LATCHKEY_TRACES=yes)')
     .option('--metrics-listen <host:port>', 'address for metrics, health and readiness (LATCHKEY_METRICS_LISTEN)')
     .option('--json', 'print one JSON object a line')
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE));

@@ -8,6 +8,7 @@ import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
 import { becomeUser, type Users } from './config/users.ts';
 import { openLog } from './log.ts';
+import { loadTraces } from './observability/traces.ts';
 import { type Serving, serving } from './serve.ts';
 import { mailerOf } from './signer/mailer.ts';
 import { openWeb, type Role } from './web.ts';
@@ -25,6 +26,7 @@ export async function serveRole(
   }
   return serving(options, async (undo) => {
     process.umask(0o077);
+    if (options.traces) await loadTraces();
     const mailer = role === 'web' ? await mailerOf(options.mail) : null;
     if (users && isApart(pathsIn(options.data))) becomeUser(users.web);
     const around = { randomBytes: randomKernel(), nowMs: () => Date.now() };

@@ -9,6 +9,7 @@ import { pathsIn } from './config/paths.ts';
 import { randomKernel } from './config/random-kernel.ts';
 import { becomeUser, type ProcessUser } from './config/users.ts';
 import { openLog } from './log.ts';
+import { loadTraces } from './observability/traces.ts';
 import { PREDECESSOR_MS_MAX, serving } from './serve.ts';
 import { mailerOf } from './signer/mailer.ts';
 import { openWeb } from './web.ts';
@@ -31,6 +32,7 @@ export async function runWeb(): Promise<void> {
   try {
     // Whatever is read of this program later may be out of that user's reach.
     if (options.tlsSelfSigned) await import('./config/certificates.ts');
+    if (options.traces) await loadTraces();
     const mailer = await mailerOf(options.mail);
     becomeUser(user);
     const paths = pathsIn(options.data);

@@ -24,6 +24,7 @@ import type { GatewayParts } from './gateway/parts.ts';
 import { startPostman } from './letters/postman.ts';
 import { Front } from './listener/front.ts';
 import { Observer } from './observability/observer.ts';
+import { openTraces } from './observability/traces.ts';
 import { signerClient } from './signer/client.ts';
 import type { Mailer } from './signer/mailer.ts';
 import { operationsUnderWatch } from './store/operations.ts';
@@ -73,6 +74,8 @@ export async function openWeb(
     ...{ store, signer, installation, randomBytes, nowMs, log },
     onHandshakeRefused: (code: Code) => observer?.countRefusedHandshake(code),
   };
+  const traces = options.traces && role !== 'gateway' ? await openTraces(options.traces) : null;
+  if (traces) undo.push(() => traces.stop());
   const gateway = role === 'web' ? null : await makeGateway(paths, ground, options);
   const addresses = { agent: '', url: '' };
   const parts: ApiParts = {
@@ -82,6 +85,7 @@ export async function openWeb(
     caPem: tls?.caPem ?? '',
     requestsPerMinuteMax: REQUESTS_PER_MINUTE_MAX,
     webhooks: options.webhooks,
+    traces,
   };
   if (role !== 'gateway') {
     await recoverApprovals(parts, await operationsUnderWatch(store.db));

@@ -5,6 +5,7 @@ import type { Installation } from '../config/installation.ts';
 import type { RandomBytes } from '../config/random-kernel.ts';
 import type { WebhookOptions } from '../config/webhooks.ts';
 import type { Agents } from '../gateway/agents.ts';
+import type { Traces } from '../observability/traces.ts';
 import type { SignerClient } from '../signer/client.ts';
 import type { Store } from '../store/store.ts';
 
@@ -21,4 +22,5 @@ export type ApiParts = Readonly<{
   log: Logger;
   requestsPerMinuteMax: number;
   webhooks: WebhookOptions;
+  traces?: Traces | null;
 }>;

@@ -43,6 +43,7 @@ export async function buildServer(
   proxies: readonly string[] = [],
 ): Promise<FastifyInstance> {
   const app = bareServer(parts, serverOptions(tls, 'operators', proxies));
+  await parts.traces?.watch(app);
   readJson(app);
   logRequests(app, parts);
   await app.register(helmet, {

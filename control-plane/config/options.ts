@@ -20,6 +20,7 @@ import {
 } from './listeners.ts';
 import { type MailFlags, type MailOptions, readMailOptions } from './mail.ts';
 import { readMutualTls, readSignerPlace, type SignerFlags } from './signer-place.ts';
+import { readTraceOptions, type TraceOptions } from './traces.ts';
 import type { UserFlags } from './users.ts';
 import { readWebhookOptions, type WebhookFlags, type WebhookOptions } from './webhooks.ts';
 
@@ -41,6 +42,7 @@ export type ServeFlags = MailFlags &
     tlsSelfSigned?: boolean;
     commandKeyProgram?: string;
     metricsListen?: string;
+    traces?: boolean;
     json?: boolean;
   }>;
 
@@ -78,6 +80,8 @@ export type ServeOptions = Readonly<{
   commandKey: CommandKeySource;
   /** Where metrics, health and readiness are; `null`: nowhere. */
   metrics: ListenPlace | null;
+  /** Where traces of requests go; `null`: there are none. */
+  traces: TraceOptions | null;
   retention: Retention;
   webhooks: WebhookOptions;
   listeners: ListenerOptions;
@@ -128,6 +132,7 @@ export function readServeOptions(flags: ServeFlags, env: NodeJS.ProcessEnv): Ser
     retention: readRetention(flags, env),
     webhooks: readWebhookOptions(flags, env),
     metrics: metrics === undefined ? null : parseListen(metrics, 'metrics-listen'),
+    traces: readTraceOptions(flags.traces ?? readSwitch(env['LATCHKEY_TRACES'], 'traces'), env),
     listeners,
   };
 }

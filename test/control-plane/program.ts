@@ -28,22 +28,29 @@ export class ServeProgram {
   readonly data: string;
   readonly #flags: readonly string[];
   readonly #command: string;
+  readonly #env: Record<string, string>;
   #child: ChildProcess | undefined;
   #port = 0;
   origin = '';
   stderr: () => string = () => '';
 
   /** `command` may be a part of it alone, over the data folder of another one. */
-  constructor(flags: readonly string[] = [], data = mkdtempSync(join(tmpdir(), 'latchkey-serve-')), command = 'serve') {
+  constructor(
+    flags: readonly string[] = [],
+    data = mkdtempSync(join(tmpdir(), 'latchkey-serve-')),
+    command = 'serve',
+    env: Record<string, string> = {},
+  ) {
     this.#flags = flags;
     this.data = data;
     this.#command = command;
+    this.#env = env;
   }
 
   /** Starts it; the second start listens where the first one did. */
   async start(): Promise<this> {
     const listen = `127.0.0.1:${this.#port}`;
-    const child = start([this.#command, '--data', this.data, '--listen', listen, '--json', ...this.#flags]);
+    const child = start([this.#command, '--data', this.data, '--listen', listen, '--json', ...this.#flags], this.#env);
     this.#child = child;
     this.stderr = collect(child.stderr);
     const line = await firstLine(child);
