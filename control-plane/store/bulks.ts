@@ -20,10 +20,10 @@ function read({ intent, record_json }: Row): Bulk {
 }
 
 export async function insertBulk(trx: Write, bulk: Bulk): Promise<void> {
-  const { op, project, concurrency } = bulk;
+  const { op, project, concurrency, createdAt: created_at } = bulk;
   await trx
     .insertInto('bulks')
-    .values({ op, project, concurrency, ...columnsOf(bulk) })
+    .values({ op, project, concurrency, created_at, ...columnsOf(bulk) })
     .execute();
 }
 

@@ -197,7 +197,7 @@ CREATE INDEX vms_awaited ON vms (join_token) WHERE awaited = 1;
     sql: `
 CREATE TABLE bulks (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, op TEXT NOT NULL UNIQUE, project TEXT NOT NULL, concurrency INTEGER NOT NULL,
-  open INTEGER NOT NULL, intent TEXT, record_json TEXT NOT NULL) STRICT;
+  created_at INTEGER NOT NULL, open INTEGER NOT NULL, intent TEXT, record_json TEXT NOT NULL) STRICT;
 CREATE INDEX bulks_by_project ON bulks (project, seq);
 CREATE INDEX bulks_open ON bulks (seq) WHERE open = 1;
 ALTER TABLE operations ADD COLUMN bulk TEXT REFERENCES bulks (op);

@@ -1,5 +1,5 @@
 // What is old is forgotten, a little at a time, so that nobody waits for it: events, webhooks that are over, and operations
-// that ended with their receipts. The signer's audit keeps for ever what was signed.
+// that ended with their receipts, bulk submissions without any. The signer's audit keeps for ever what was signed.
 
 import type { Store, Write } from './store.ts';
 
@@ -17,6 +17,7 @@ export async function forgetOld(store: Store, { eventsDays, operationsDays }: Re
   const [events, operations] = [now - eventsDays * DAY_MS, now - operationsDays * DAY_MS];
   while ((await store.write((trx) => forgetEvents(trx, events))) === ROWS_MAX);
   while ((await store.write((trx) => forgetOperations(trx, operations))) === ROWS_MAX);
+  while ((await store.write((trx) => forgetBulks(trx, operations))) === ROWS_MAX);
   while ((await store.write((trx) => forgetDeliveries(trx, events))) === ROWS_MAX);
 }
 
@@ -39,6 +40,22 @@ async function forgetEvents(trx: Write, before: number): Promise<number> {
   const ids = rows.map(({ id }) => id);
   if (ids.length > 0) await trx.deleteFrom('events').where('id', 'in', ids).execute();
   return ids.length;
+}
+
+/** With the last of its operations. */
+async function forgetBulks(trx: Write, before: number): Promise<number> {
+  const kept = trx.selectFrom('operations').select('bulk').where('bulk', 'is not', null);
+  const rows = await trx
+    .selectFrom('bulks')
+    .select('op')
+    .where('created_at', '<', before)
+    .where('op', 'not in', kept)
+    .orderBy('seq')
+    .limit(ROWS_MAX)
+    .execute();
+  const ops = rows.map(({ op }) => op);
+  if (ops.length > 0) await trx.deleteFrom('bulks').where('op', 'in', ops).execute();
+  return ops.length;
 }
 
 /** Secrets that still wait to be collected keep their operation. */

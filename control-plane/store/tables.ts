@@ -166,6 +166,7 @@ export type Tables = {
     op: string;
     project: string;
     concurrency: number;
+    created_at: number;
     /** Whether its proof is missing. */
     open: number;
     /** The intent's bytes. */

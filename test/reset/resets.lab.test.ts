@@ -90,6 +90,27 @@ describe('a reset of the account', () => {
   });
 });
 
+describe('a reset of many machines', () => {
+  it('by one proof gives each a password of its own, which works there alone, and each its own result', async () => {
+    const both = [guest, plain];
+    for (const { name } of both) await scene.run(['vm', 'label', name, 'lab=many']);
+    const boots = both.map((one) => one.boots);
+    const { code, lines, stderr } = await scene.reset(['reset', '--label', 'lab=many', '--concurrency', '1']);
+    expect(code, stderr).toBe(0);
+    const of = (event: string) => lines.filter((line) => line['event'] === event);
+    expect(of('result').map(({ vm, state }) => [vm, state])).toEqual(
+      expect.arrayContaining(both.map(({ name }) => [name, 'DONE'])),
+    );
+    const passwordOf = ({ name }: Guest) =>
+      (of('secrets').find(({ vm }) => vm === name)?.['secrets'] as { account: string } | undefined)?.account ?? '';
+    for (const one of both) {
+      const works = await Promise.all(both.map((other) => opens(one, 'root', passwordOf(other))));
+      expect(works).toEqual(both.map((other) => other === one));
+    }
+    expect(both.map((one) => one.boots)).toEqual(boots.map((count) => count + 1));
+  });
+});
+
 describe('a reset of the VNC password', () => {
   it('alone changes nothing else and is in force after the reboot', async (context) => {
     if (!hasVnc) return unavailable(context, 'Xvnc', TIGER);

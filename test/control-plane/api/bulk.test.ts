@@ -153,6 +153,16 @@ describe('a bulk submission', () => {
     expect((await world.ask('GET', '/v1/operations')).body['items']).toHaveLength(1);
   });
 
+  test('that is proven too late starts nothing', async () => {
+    await world.enrolled('web');
+    const bulk = await drafted(['web']);
+    const proof = await world.keyProof((await intended(bulk)).intent_hash);
+    world.now += 86_401_000;
+    expect((await post(`/${bulk.bulk}/submit`, proof)).body['code']).toBe('EXPIRED');
+    expect((await shown(bulk)).state).toBe('EXPIRED');
+    expect((await world.ask('GET', '/v1/operations')).body['items']).toEqual([]);
+  });
+
   test('waits for a second person where policy wants one', async () => {
     await world.enrolled('web');
     await world.admin('policy.set', { second_person: true });

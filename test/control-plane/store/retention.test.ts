@@ -1,13 +1,14 @@
 // What is forgotten and what is not, the same on both engines.
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { findBulk, insertBulk } from '../../../control-plane/store/bulks.ts';
 import { appendEvent, eventsAfter, newestOfType } from '../../../control-plane/store/events.ts';
 import { findOperation, insertOperation, insertReceipt, receiptsOf } from '../../../control-plane/store/operations.ts';
 import { forgetOld } from '../../../control-plane/store/retention.ts';
 import { Store } from '../../../control-plane/store/store.ts';
 import { approvedOf, OP, receiptOf, shaOf, T0 } from '../core/samples.ts';
 import { type Databases, engines } from './engines.ts';
-import { withVm } from './samples.ts';
+import { bulkOf, withVm } from './samples.ts';
 
 const DAY = 86_400_000;
 
@@ -59,7 +60,13 @@ describe.each(engines)('$name', ({ start }) => {
       for (const operation of Object.values(ops)) await insertOperation(trx, operation);
       await insertReceipt(trx, receiptOf(1, 'ACCEPTED'), 't', shaOf(1), T0);
     });
+    await store.write(async (trx) => {
+      for (const op of ['op_bulk', 'op_old']) await insertBulk(trx, bulkOf({ op }));
+      const one = { bulk: { op: 'op_bulk', index: 0, turn: false }, updatedAt: T0 + 1 };
+      await insertOperation(trx, approvedOf({ op: 'op_one', state: 'DONE', ...one }));
+    });
     await forget(T0 + 2 * DAY + 1);
+    expect(await Promise.all(['op_bulk', 'op_old'].map((op) => findBulk(store.db, op)))).toMatchObject([{}, null]);
     const left = await Promise.all(Object.values(ops).map(async ({ op }) => (await findOperation(store.db, op))?.op));
     expect(left).toEqual(['op_open', 'op_sealed', undefined, 'op_young']);
     expect(await receiptsOf(store.db, OP)).toEqual([]);

@@ -1,5 +1,6 @@
 // Machines for tests of the store: each option that a test sets is one that it is about.
 
+import type { Bulk } from '../../../control-plane/core/bulk.ts';
 import type { Store } from '../../../control-plane/store/store.ts';
 import { insertVm, type Vm } from '../../../control-plane/store/vms.ts';
 import { draftOf, T0 } from '../core/samples.ts';
@@ -37,6 +38,14 @@ export function vmOf(change: Partial<Vm> = {}): Vm {
 /** The nth of several. */
 export const nthVm = (n: number): Vm =>
   vmOf({ id: `vm_${n}`, agent: `agt_${n}`, name: `web-${n}`, ikKid: String(n), machineSha256: String(n) });
+
+/** Of this machine alone, its proof not there. */
+export function bulkOf(change: Partial<Bulk> = {}): Bulk {
+  const { op, vm, agent, project, operator, draft } = draftOf();
+  const none = { intent: null, provenAt: null, approvedAt: null, stopped: null, code: null };
+  const targets = [{ vm, agent, name: 'web' }];
+  return { op, project, operator, draft, targets, leftOut: [], concurrency: 1, ...none, createdAt: T0, ...change };
+}
 
 export async function withVm(store: Store, vm: Vm = vmOf()): Promise<Vm> {
   await store.write((trx) => insertVm(trx, vm));
