@@ -111,6 +111,9 @@ function showOperation(view: OperationView): void {
       ['account', account ? `${account.name ?? 'the default administrator'}, ${account.mode}` : 'not asked for'],
       ['vnc', vnc ? `${vnc.server ?? 'the machine’s server'}, ${vnc.mode}` : 'not asked for'],
       ['grace', `${view.grace_s} s`],
+      ...(view.not_before
+        ? [['window', `${view.not_before} to ${view.not_after ?? 'nobody’s approval yet'}`] as const]
+        : []),
       ['created', view.created_at],
       ['ended', view.ended_at ?? 'no'],
     ]),

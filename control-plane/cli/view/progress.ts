@@ -116,6 +116,7 @@ export function liveProgress(): ProgressView {
     if (away) return `${codeText(away)} Trying again.`;
     if (view.overdue) return codeText('OVERDUE');
     if (view.state === 'WAITING' && view.grace_until) return `until ${view.grace_until}`;
+    if (view.state === 'QUEUED' && view.not_before) return `not before ${view.not_before}`;
     if (view.reason) return codeText(view.reason);
     return '';
   };

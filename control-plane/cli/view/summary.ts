@@ -21,6 +21,7 @@ export function summaryText(summary: ResetSummary): SummaryText {
     facts: [
       ...accountFacts(summary),
       ...vncFacts(summary),
+      ...windowFacts(request),
       ...rebootFacts(request.graceS),
       ...readinessFacts(summary),
       ...summary.warnings.map((code) => `Warning ${codeText(code)}`),
@@ -69,6 +70,13 @@ const WITHOUT_CONSENT =
 /** The servers that a request may be about: the named one, or all where none is named. */
 function concerned(ready: ResetSummary['ready'], server: string | null): Ready['vnc'] {
   return (ready?.vnc ?? []).filter((entry) => server === null || entry.server === server);
+}
+
+function windowFacts({ notBeforeS }: ResetSummary['request']): string[] {
+  if (notBeforeS === undefined) return [];
+  return [
+    `Nothing is sent before ${new Date(notBeforeS * 1_000).toISOString()}; until then no other reset of it can begin.`,
+  ];
 }
 
 function rebootFacts(graceS: number): string[] {

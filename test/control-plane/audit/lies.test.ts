@@ -8,10 +8,18 @@ import { pathsIn } from '../../../control-plane/config/paths.ts';
 import { AUDIT_GENESIS, type AuditRow, auditText } from '../../../protocol/audit.ts';
 import { Failure } from '../../../protocol/failure.ts';
 import { readIntent } from '../../../protocol/intent.ts';
-import { fromBase64url, type SigningKey, sha256Text, signingKeyFromSeed } from '../../../protocol/keys.ts';
+import {
+  fromBase64url,
+  type SigningKey,
+  sealingKeyFromSeed,
+  sha256Text,
+  signingKeyFromSeed,
+  toBase64url,
+} from '../../../protocol/keys.ts';
 import type { Receipt } from '../../../protocol/receipt.ts';
+import { newId } from '../../../protocol/schema.ts';
 import { payloadOf, signToken } from '../../../protocol/token.ts';
-import { AGENT, type Built, Desk, hashOf, kernel, signedReceipt } from '../signer/desk.ts';
+import { AGENT, type Built, Desk, enrolled, hashOf, kernel, signedReady, signedReceipt } from '../signer/desk.ts';
 
 let desk: Desk;
 let rows: readonly AuditRow[];
@@ -51,11 +59,11 @@ async function carriedOut(built: Built): Promise<void> {
 }
 
 /** Chained and sealed as the signer would. */
-async function sealed(made: readonly AuditRow[]): Promise<string[]> {
+async function sealed(made: readonly AuditRow[], key = commandKey): Promise<string[]> {
   const lines: string[] = [];
   let prev = AUDIT_GENESIS;
   const seal = (is: 'row' | 'end', n: number, hash: string, at: number) =>
-    signToken('lk-audit+jws', { v: 1, is, n, hash, at }, commandKey);
+    signToken('lk-audit+jws', { v: 1, is, n, hash, at }, key);
   for (const [index, row] of made.entries()) {
     const { at, kind, op, operator, data } = row;
     const next = { n: index + 1, at, kind, op, operator, data, prev };
@@ -68,9 +76,9 @@ async function sealed(made: readonly AuditRow[]): Promise<string[]> {
 async function* each(lines: readonly string[]): AsyncGenerator<string> {
   yield* lines;
 }
-const verify = async (made: readonly AuditRow[]) => verifyAudit(each(await sealed(made)), null);
-const complaint = (made: readonly AuditRow[]): Promise<unknown> =>
-  verify(made).then(
+const verify = async (made: readonly AuditRow[], key = commandKey) => verifyAudit(each(await sealed(made, key)), null);
+const complaint = (made: readonly AuditRow[], key = commandKey): Promise<unknown> =>
+  verify(made, key).then(
     () => null,
     (error: unknown) => (error instanceof Failure ? [error.details['row'], error.details['reason']] : error),
   );
@@ -316,4 +324,31 @@ test('a root that is not signed by the one before is named', async () => {
   const data = JSON.stringify({ ...dataOf(row), documents: [{ payload: 'e30', signatures: [] }] });
   expect(await complaint(rows.with(0, { ...row, data }))).toEqual([1, 'root']);
   expect(await complaint(rows.toSpliced(1, 0, row))).toEqual([2, 'root']);
+});
+
+test('first passwords are for the machine of their token, and no command of them for another', async () => {
+  const other = await Desk.open();
+  const key = await readKey(pathsIn(other.data).commandKey);
+  const prove = await other.key();
+  const [agent, join_sha256] = [newId('agt', kernel), toBase64url(kernel(32))];
+  const secret = { mode: 'generated' as const, recipient_jwk: (await sealingKeyFromSeed(kernel(32))).jwk };
+  const account = { name: null, uid: null, unlock: false, secret };
+  const op = newId('op', kernel);
+  const asked = { op, project: 'default', agent, operator: 'ada', account, join_sha256, grace_s: 0, valid_s: 900 };
+  const { intent_hash } = await other.ask('intent.build', asked);
+  await other.prove({ op, intent_hash }, await prove(intent_hash));
+  await other.ask('audit.take', { items: [{ ...(await enrolled(other.ek, agent)), join_sha256 }] });
+  const ready = await signedReady(op, other.ek, { agent });
+  await other.ask('command.mint', { op, intent_hash, ready, sealed: null, previous: 'never_sent' });
+  const honest = other.ledger.auditRows();
+  await other.end();
+  expect(await complaint(honest, key)).toBeNull();
+  const command = honest.find(({ kind }) => kind === 'command.signed');
+  for (const change of [{ join_sha256: toBase64url(kernel(32)) }, { join_sha256: undefined }]) {
+    const lied = honest.map((row) => {
+      if (row.kind !== 'machine.enrolled' || dataOf(row)['agent'] !== agent) return row;
+      return { ...row, data: JSON.stringify({ ...dataOf(row), ...change }) };
+    });
+    expect(await complaint(lied, key)).toEqual([command?.n, 'join_token']);
+  }
 });

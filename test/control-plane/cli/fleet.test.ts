@@ -122,10 +122,13 @@ describe('a reset of many', () => {
   });
 });
 
-test.each([[['vm', 'label', 'web-1', 'a b=c']], [['vm', 'check']], [['vm', 'list', '--state', 'asleep']]])(
-  'a wrong use is 2: %j',
-  async (parameters) => {
-    const run = await latchkey(...parameters);
-    expect([run.code, run.stdout]).toEqual([2, '']);
-  },
-);
+test.each([
+  [['vm', 'label', 'web-1', 'a b=c']],
+  [['vm', 'check']],
+  [['vm', 'list', '--state', 'asleep']],
+  [['reset', 'web-1', '--not-before', 'tomorrow']],
+  [['vm', 'create', 'web-2', '--label', 'a b=c']],
+])('a wrong use is 2: %j', async (parameters) => {
+  const run = await latchkey(...parameters);
+  expect([run.code, run.stdout]).toEqual([2, '']);
+});

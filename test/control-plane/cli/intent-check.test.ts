@@ -36,6 +36,7 @@ describe('an intent that is not what was asked', () => {
     'vnc.secret recipient': (intent) => ({ ...intent, vnc: { ...vnc(intent), secret: otherRecipient } }),
     'vnc.secret mode': (intent) => ({ ...intent, vnc: { ...vnc(intent), secret: typed } }),
     'reboot.grace_s': (intent) => ({ ...intent, reboot: { kind: 'normal', grace_s: 60 } }),
+    not_before: (intent) => ({ ...intent, not_before: intent.not_after - 60 }),
   };
 
   test.each(Object.keys(changes))('is never proven: %s', async (field) => {
@@ -43,6 +44,17 @@ describe('an intent that is not what was asked', () => {
     await expectRefused('AUTHZ_INVALID', () => runReset(client, both, observer()));
     expect(server.seen.submits).toEqual([]);
     expect(server.seen.cancelled).toBe(1);
+  });
+
+  test('is never proven: another window than was asked for, or none', async () => {
+    const notBeforeS = Math.floor(Date.now() / 1_000) + 3_600;
+    for (const not_before of [notBeforeS - 1, undefined]) {
+      const alterIntent = ({ not_before: _, ...intent }: ResetIntent) =>
+        not_before === undefined ? intent : { ...intent, not_before };
+      const { client, server } = await scene({ vnc: [vncauth], alterIntent });
+      await expectRefused('AUTHZ_INVALID', () => runReset(client, { ...both, validS: 7_200, notBeforeS }, observer()));
+      expect(server.seen.submits).toEqual([]);
+    }
   });
 
   test('is never proven: a part that nobody asked for', async () => {
