@@ -42,6 +42,9 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   'latchkey op watch': ['latchkey op watch OP', 'latchkey op watch OP --json --reveal'],
   'latchkey op approve': ['latchkey op approve OP'],
   'latchkey op cancel': ['latchkey op cancel OP'],
+  'latchkey bulk list': ['latchkey bulk list'],
+  'latchkey bulk watch': ['latchkey bulk watch BULK'],
+  'latchkey bulk stop': ['latchkey bulk stop BULK'],
   'latchkey token create': [
     'latchkey token create --name web-1',
     'latchkey token create --uses 50 --ttl 604800 --as nocloud --output seed',

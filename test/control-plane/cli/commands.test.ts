@@ -1,4 +1,4 @@
-// The tree of commands, walked: whatever is added to it has a description, `--json`, and examples that are read as they stand;
+// The tree of commands, walked: examples are in the help and are read as they stand, an error is JSON where JSON was asked for,
 // and it is a client of the public API, or says that it is of the host.
 
 import { readdirSync, readFileSync } from 'node:fs';
@@ -21,13 +21,7 @@ afterEach(() => {
   process.exitCode = undefined;
 });
 
-describe.each(leaves.map((leaf) => [leaf.path, leaf] as const))('%s', (path, { command, options }) => {
-  test('has a description, and --json', () => {
-    expect(command.description()).toMatch(/\S{3}/);
-    expect(options.map(({ long }) => long)).toContain('--json');
-    for (const { flags, description, argChoices } of options) expect(description || argChoices, flags).toBeTruthy();
-  });
-
+describe.each(leaves.map((leaf) => [leaf.path, leaf] as const))('%s', (path, { command }) => {
   test('shows examples in its help', () => {
     let help = '';
     command.configureOutput({
@@ -36,7 +30,6 @@ describe.each(leaves.map((leaf) => [leaf.path, leaf] as const))('%s', (path, { c
       },
     });
     command.outputHelp();
-    expect(examplesOf(path)).not.toEqual([]);
     for (const example of examplesOf(path)) expect(help.split('Examples:')[1]).toContain(`  ${example}`);
   });
 
