@@ -48,7 +48,7 @@ export function latchkeyProgram(main: string): Command {
 }
 
 function registerServe(program: Command, main: string): void {
-  withMail(withListener(program.command('serve')))
+  withSignIn(withMail(withListener(program.command('serve'))))
     .description('run the control plane: gateway, API and signer, over one data folder')
     .option(
       '--tls-self-signed',
@@ -80,7 +80,7 @@ function registerServe(program: Command, main: string): void {
 function registerRole(program: Command, role: 'gateway' | 'web'): void {
   const what = role === 'gateway' ? 'the WebSockets of agents' : 'the API';
   const command = withSigner(withListener(program.command(role)));
-  (role === 'web' ? withMail(command) : command)
+  (role === 'web' ? withSignIn(withMail(command)) : command)
     .description(`run ${what} alone, one of several over one PostgreSQL (\`latchkey migrate\` comes first)`)
     .action((flags: ServeFlags) =>
       untilAsked(flags, async () => serveRole(readServeOptions(flags, process.env), role, usersOf(flags))),
@@ -168,6 +168,13 @@ function withSigner(command: Command): Command {
     .option('--signer-cert <file>', 'certificate to show it, PEM (LATCHKEY_SIGNER_CERT_FILE)')
     .option('--signer-key <file>', 'its private key, PEM, mode 0600 (LATCHKEY_SIGNER_KEY_FILE)')
     .option('--signer-ca <file>', 'the authority whose certificate it shows, PEM (LATCHKEY_SIGNER_CA_FILE)');
+}
+
+function withSignIn(command: Command): Command {
+  return command
+    .option('--oidc-issuer <url>', 'OpenID provider where people may sign in (LATCHKEY_OIDC_ISSUER)')
+    .option('--oidc-client-id <id>', 'what this control plane is called there (LATCHKEY_OIDC_CLIENT_ID)')
+    .option('--oidc-client-secret-file <file>', 'file with its secret there (LATCHKEY_OIDC_CLIENT_SECRET_FILE)');
 }
 
 function withMail(command: Command): Command {

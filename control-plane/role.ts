@@ -28,6 +28,7 @@ export async function serveRole(
     process.umask(0o077);
     if (options.traces) await loadTraces();
     const mailer = role === 'web' ? await mailerOf(options.mail) : null;
+    if (role === 'web') await import('./people/people.ts');
     if (users && isApart(pathsIn(options.data))) becomeUser(users.web);
     const around = { randomBytes: randomKernel(), nowMs: () => Date.now() };
     const log = openLog(role, logLevel(process.env));

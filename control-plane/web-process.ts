@@ -34,6 +34,7 @@ export async function runWeb(): Promise<void> {
     if (options.tlsSelfSigned) await import('./config/certificates.ts');
     if (options.traces) await loadTraces();
     const mailer = await mailerOf(options.mail);
+    await import('./people/people.ts');
     becomeUser(user);
     const paths = pathsIn(options.data);
     const log = openLog('serve', logLevel(process.env));

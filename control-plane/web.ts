@@ -25,14 +25,18 @@ import { startPostman } from './letters/postman.ts';
 import { Front } from './listener/front.ts';
 import { Observer } from './observability/observer.ts';
 import { openTraces } from './observability/traces.ts';
+import { nobody } from './people/sign-in.ts';
 import { signerClient } from './signer/client.ts';
 import type { Mailer } from './signer/mailer.ts';
 import { operationsUnderWatch } from './store/operations.ts';
 import { anyOperator, insertOperator } from './store/operators.ts';
+import { cookieSecret } from './store/people.ts';
 import { Store } from './store/store.ts';
 import { ATTEMPT_MS_MAX, startCourier } from './webhooks/courier.ts';
 
 const REQUESTS_PER_MINUTE_MAX = 6_000;
+/** From one address. */
+const SIGN_INS_PER_MINUTE_MAX = 10;
 /** Whose key the file `api-key` is. */
 const FIRST_MEMBER = { operator: 'admin', project: 'default', role: 'admin' } as const;
 
@@ -83,6 +87,8 @@ export async function openWeb(
     agents: new Agents(store, gateway),
     agentUrl: () => addresses.agent,
     caPem: tls?.caPem ?? '',
+    people: role === 'gateway' ? nobody : await peopleOf(store, options, () => addresses.url, around),
+    publicUrl: () => addresses.url,
     requestsPerMinuteMax: REQUESTS_PER_MINUTE_MAX,
     webhooks: options.webhooks,
     traces,
@@ -150,6 +156,13 @@ async function openFronts(
   const limits = role === 'web' ? connections.operators : connections.agents;
   const front = new Front(app, { place, field: 'listen', ...forOperators, limits }, parts.log);
   return { main: front, agents: front };
+}
+
+/** Its secret is the database's, so that somebody who signed in at one web is known at the others. */
+async function peopleOf(store: Store, { oidc }: ServeOptions, origin: () => string, { randomBytes }: Surroundings) {
+  const { lazily } = await import('./people/people.ts');
+  const secret = await cookieSecret(store, () => toBase64url(randomBytes(32)));
+  return lazily(() => ({ db: store.db, secret, origin: origin(), oidc, signInsPerMinuteMax: SIGN_INS_PER_MINUTE_MAX }));
 }
 
 type Ground = Omit<GatewayParts, 'id' | 'authority' | 'retention'>;

@@ -202,6 +202,15 @@ const table = {
     'It was made, and its secret was shown once.',
     'Remove what is named beside, and make another one with a new key.',
   ),
+  // People.
+  SIGN_IN_REFUSED: refused(
+    'Signing in was refused.',
+    'Look at what was entered; who was never invited, or has forgotten the password, asks an admin for an invitation.',
+  ),
+  ORIGIN_REFUSED: refused(
+    'The request comes from a page of another site.',
+    'Use the address of the control plane itself; if you did, set --public-url to it.',
+  ),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

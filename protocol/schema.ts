@@ -81,7 +81,7 @@ const CROCKFORD = '0123456789abcdefghjkmnpqrstvwxyz';
 
 /** A new id of that kind from 26 random bytes, 5 bits of each. */
 export function newId(
-  kind: 'op' | 'agt' | 'vm' | 'ins' | 'tok' | 'key' | 'whk' | 'msg',
+  kind: 'op' | 'agt' | 'vm' | 'ins' | 'inv' | 'tok' | 'key' | 'whk' | 'msg',
   randomBytes: (count: number) => Uint8Array,
 ): string {
   return `${kind}_${Array.from(randomBytes(26), (byte) => CROCKFORD[byte & 31]).join('')}`;

@@ -13,6 +13,8 @@ export type Entry = Readonly<{
   open?: true;
   /** Of an answer that no schema describes. */
   type?: 'text/event-stream' | 'text/html' | 'application/json';
+  /** It sends a browser on, and answers nothing else. */
+  moves?: true;
 }>;
 
 export const tags = {
@@ -23,6 +25,8 @@ export const tags = {
   events: 'What happens, as server-sent events that a client may take up again where it stopped.',
   enrolment: 'Join tokens, with which machines enrol, and what they trust.',
   operators: 'Those who approve resets, and their passkeys.',
+  people:
+    'Signing in and out, and coming by invitation. What is here is for browsers: it sets and reads the cookie of a session.',
   service: 'This service itself.',
 } as const;
 export type Tag = keyof typeof tags;

@@ -3,11 +3,12 @@
 
 import type { Code } from '../../protocol/codes.ts';
 import { type Entry, madeOnce, onProof, throughSigner } from './contract-entry.ts';
+import { people } from './contract-people.ts';
 import { bulk, operations } from './contract-resets.ts';
 
 /** What any request may be refused with, and any that needs a key. */
 export const everywhere: readonly Code[] = ['REQUEST_INVALID', 'RATE_LIMITED', 'INTERNAL'];
-const behindKey: readonly Code[] = ['UNAUTHENTICATED', 'FORBIDDEN'];
+const behindKey: readonly Code[] = ['UNAUTHENTICATED', 'FORBIDDEN', 'ORIGIN_REFUSED'];
 
 const machines = {
   'GET /v1/vms': { id: 'listVms', tag: 'machines', summary: 'The machines.', codes: ['NOT_FOUND'] },
@@ -260,6 +261,7 @@ const contract: Readonly<Record<string, Entry>> = {
   ...events,
   ...webhooks,
   ...installation,
+  ...people,
   ...service,
 };
 

@@ -6,11 +6,12 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Failure } from '../../protocol/failure.ts';
 import { sha256Text } from '../../protocol/keys.ts';
 import { operationId } from '../../protocol/schema.ts';
-import { type About, may, type Need, needOf, type Right } from '../core/rights.ts';
+import { type About, may, type Need, needOf, type Right, rights } from '../core/rights.ts';
 import { livingApiKey } from '../store/api-keys.ts';
 import { findBulk } from '../store/bulks.ts';
 import { findJoinToken } from '../store/join-tokens.ts';
 import { findOperation } from '../store/operations.ts';
+import { findInvitation } from '../store/people.ts';
 import { type Memberships, membershipsOf } from '../store/projects.ts';
 import type { Db } from '../store/store.ts';
 import { vmsMeant } from '../store/vms.ts';
@@ -22,21 +23,26 @@ import { type Caller, callerOf, setCaller } from './requests.ts';
 const BEARER = /^Bearer (lk_[A-Za-z0-9_-]{43})$/;
 
 /** Before any route: each that is added has to have its right. */
-export function guard(app: FastifyInstance, { store: { db }, installation, nowMs }: ApiParts): void {
-  const identify = identifier(db, nowMs);
+export function guard(app: FastifyInstance, parts: ApiParts): void {
+  const { store, installation, publicUrl } = parts;
+  const { db } = store;
+  const identify = identifier(parts);
   app.addHook('onRoute', ({ method, url }) => {
     if (method !== 'HEAD') needOf(entryOf(String(method), url).id);
   });
   app.addHook('onRequest', async (request) => {
-    if (needIn(request) === 'open') return;
+    const need = needIn(request);
+    if (need === 'open') return demandNoStranger(request, publicUrl());
     const shown = await identify(request);
     if (shown === null) throw new Failure('UNAUTHENTICATED');
+    if (shown.session) demandOwnPage(request, publicUrl());
+    else if (need === 'person') throw new Failure('FORBIDDEN', { reason: 'no_session' });
     setCaller(request, { ...shown, projects: [], still: async () => (await identify(request)) !== null });
   });
   // Before the body is read for what it means: whoever may not ask is not told what is wrong with their question.
   app.addHook('preValidation', async (request) => {
     const need = needIn(request);
-    if (need === 'open' || need === 'signed_in') return;
+    if (typeof need === 'string') return;
     const caller = callerOf(request);
     const project = await projectMeant({ db, own: installation.project }, request, need.about, caller.memberships);
     const projects = permitted(caller, need.right, project);
@@ -71,16 +77,37 @@ function reaches({ memberships, scopes }: Shown, right: Right, project: string):
 type Shown = Omit<Caller, 'projects' | 'still'>;
 
 /** Who whatever a request shows belongs to, and how far it goes; `null` where it is good for nothing. */
-function identifier(db: Db, nowMs: () => number): (request: FastifyRequest) => Promise<Shown | null> {
-  return async ({ headers: { authorization = '' } }) => {
+function identifier({ store: { db }, people, nowMs }: ApiParts): (request: FastifyRequest) => Promise<Shown | null> {
+  const byKey = async (authorization: string) => {
     const key = BEARER.exec(authorization)?.[1];
     const known = key === undefined ? null : await livingApiKey(db, await sha256Text(key), nowMs());
+    return known === null ? null : { ...known, session: null };
+  };
+  const bySession = async (cookie: string) => {
+    const session = await people.sessionOf(cookie);
+    return session && { operator: session.operator, scopes: rights, project: null, expiresAt: null, session };
+  };
+  // A key that is shown is what counts, whatever cookies there are beside it.
+  return async ({ headers: { authorization, cookie = '' } }) => {
+    const known = authorization ? await byKey(authorization) : await bySession(cookie);
     if (known === null) return null;
-    const { operator, scopes, project, expiresAt } = known;
+    const { operator, scopes, project, expiresAt, session } = known;
     const all = await membershipsOf(db, operator);
     const memberships = new Map([...all].filter(([name]) => project === null || project === name));
-    return { operator, memberships, scopes, project, expiresAt };
+    return { operator, memberships, scopes, project, expiresAt, session };
   };
+}
+
+const LOOKING = ['GET', 'HEAD'];
+
+/** A browser adds a session's cookie to whatever page asks; what changes something has to be asked by a page of ours. */
+function demandOwnPage({ method, headers: { origin } }: FastifyRequest, ours: string): void {
+  if (!LOOKING.includes(method) && origin !== new URL(ours).origin) throw new Failure('ORIGIN_REFUSED');
+}
+
+/** Nor does another's page sign anybody in. A program that is no browser names no origin. */
+function demandNoStranger(request: FastifyRequest, ours: string): void {
+  if (request.headers.origin !== undefined) demandOwnPage(request, ours);
 }
 
 type Place = Readonly<{ db: Db; own: string }>;
@@ -124,6 +151,8 @@ async function projectMeant(
       return known(own, 'project');
     case 'webhook':
       return known((await findWebhook(db, String(params?.['webhook'])))?.project, 'webhook');
+    case 'invitation':
+      return known((await findInvitation(db, 'id', String(params?.['id'])))?.project, 'invitation');
     case 'project': {
       const named = params?.['project'] ?? body?.['project'];
       return known(named === undefined ? ownOrOnly(own, memberships) : String(named), 'project');

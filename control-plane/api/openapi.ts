@@ -58,7 +58,12 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
       },
       servers: [{ url: '/' }],
       tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
-      components: { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer', bearerFormat: 'lk_…' } } },
+      components: {
+        securitySchemes: {
+          apiKey: { type: 'http', scheme: 'bearer', bearerFormat: 'lk_…' },
+          session: { type: 'apiKey', in: 'cookie', name: 'latchkey.session_token' },
+        },
+      },
     },
     transform: createJsonSchemaTransform({ schemaRegistry }),
     transformObject: createJsonSchemaTransformObject({ schemaRegistry }),
@@ -70,8 +75,8 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
 }
 
 const INTRODUCTION =
-  `Resets of the administrator's password and the VNC password of virtual machines. A request authenticates with an API key; a reset is
-approved by an operator's proof beside it. No request has a place for a plaintext password: secrets are sealed to the machine, or
+  `Resets of the administrator's password and the VNC password of virtual machines. A request authenticates with an API key, or from a
+browser with the cookie of a session; a reset is approved by an operator's proof beside it. No request has a place for a plaintext password: secrets are sealed to the machine, or
 to the operator, before they come here. Every answer says how many requests are left in this minute (\`RateLimit-Limit\`,
 \`RateLimit-Remaining\`, \`RateLimit-Reset\`; \`Retry-After\` with 429). Errors are problem details (RFC 9457) whose \`code\` says what is wrong.`.replaceAll(
     '\n',
@@ -110,13 +115,17 @@ type Responses = Record<string, OpenApi.ResponseObject>;
 const TYPES = { 'text/event-stream': 'string', 'text/html': 'string', 'application/json': 'object' } as const;
 
 function complete(operation: Operation, entry: Entry, method: string): void {
-  const { id, tag, summary, open, type } = entry;
+  const { id, tag, summary, open, type, moves } = entry;
   const answers = Object.entries((operation.responses ?? {}) as Responses).filter(([status]) => status !== 'default');
   for (const [status, answer] of answers) {
     answer.description = status === '201' ? 'Made.' : status === '202' ? 'Taken, and not complete.' : 'Done.';
     for (const { schema } of Object.values(answer.content ?? {})) if (schema) openObjects(schema);
   }
   const given: Responses = Object.fromEntries(answers);
+  if (moves) {
+    delete given['200'];
+    given['303'] = { description: 'Goes on elsewhere.' };
+  }
   if (type) given['200'] = { description: 'Done.', content: { [type]: { schema: { type: TYPES[type] } } } };
   if (method === 'get' && !type) given['304'] = { description: 'Still as in the answer that `If-None-Match` names.' };
   const headers = [
@@ -131,7 +140,7 @@ function complete(operation: Operation, entry: Entry, method: string): void {
     operationId: id,
     tags: [tag],
     summary,
-    security: open ? [] : [{ apiKey: [] }],
+    security: open ? [] : [{ apiKey: [] }, { session: [] }],
     responses: { ...given, ...refusals(codesOf(entry)) },
   });
 }

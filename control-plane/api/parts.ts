@@ -6,6 +6,7 @@ import type { RandomBytes } from '../config/random-kernel.ts';
 import type { WebhookOptions } from '../config/webhooks.ts';
 import type { Agents } from '../gateway/agents.ts';
 import type { Traces } from '../observability/traces.ts';
+import type { People } from '../people/sign-in.ts';
 import type { SignerClient } from '../signer/client.ts';
 import type { Store } from '../store/store.ts';
 
@@ -23,4 +24,7 @@ export type ApiParts = Readonly<{
   requestsPerMinuteMax: number;
   webhooks: WebhookOptions;
   traces?: Traces | null;
+  people: People;
+  /** Where browsers find this. */
+  publicUrl: () => string;
 }>;

@@ -7,6 +7,7 @@ import { Failure } from '../../protocol/failure.ts';
 import { JSON_DEPTH_MAX } from '../../protocol/limits.ts';
 import { refuseReroot } from '../../protocol/reroot.ts';
 import type { Right } from '../core/rights.ts';
+import type { Session } from '../people/sign-in.ts';
 import type { Memberships } from '../store/projects.ts';
 
 export type Caller = Readonly<{
@@ -15,6 +16,8 @@ export type Caller = Readonly<{
   memberships: Memberships;
   /** What may be done with what they show, where their role allows it. */
   scopes: readonly Right[];
+  /** Where they signed in; `null` with an API key. */
+  session: Session | null;
   /** The one project that it is good for, and how long; `null`: for all, for ever. */
   project: string | null;
   expiresAt: number | null;

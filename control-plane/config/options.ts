@@ -19,6 +19,7 @@ import {
   readListenerOptions,
 } from './listeners.ts';
 import { type MailFlags, type MailOptions, readMailOptions } from './mail.ts';
+import { type OidcFlags, type OidcOptions, readOidcOptions } from './oidc.ts';
 import { readMutualTls, readSignerPlace, type SignerFlags } from './signer-place.ts';
 import { readTraceOptions, type TraceOptions } from './traces.ts';
 import type { UserFlags } from './users.ts';
@@ -27,6 +28,7 @@ import { readWebhookOptions, type WebhookFlags, type WebhookOptions } from './we
 export type ServeFlags = MailFlags &
   DatabaseFlags &
   UserFlags &
+  OidcFlags &
   RetentionFlags &
   SignerFlags &
   WebhookFlags &
@@ -73,6 +75,8 @@ export type ServeOptions = Readonly<{
   /** TLS with an authority of the installation's own. */
   tlsSelfSigned: boolean;
   mail: MailOptions | null;
+  /** Where people may sign in beside here. */
+  oidc: OidcOptions | null;
   /** `null`: its socket in the data folder. */
   signer: Exclude<SignerPlace, string> | null;
   /** `null`: SQLite in the data folder. */
@@ -126,6 +130,7 @@ export function readServeOptions(flags: ServeFlags, env: NodeJS.ProcessEnv): Ser
     tls,
     tlsSelfSigned,
     mail: readMailOptions(flags, env),
+    oidc: readOidcOptions(flags, env),
     database: readDatabaseOptions(flags, env),
     commandKey: readCommandKey(flags, env),
     signer: readSignerPlace(flags, env),

@@ -20,10 +20,10 @@ export function may(role: Role, right: Right): boolean {
 }
 
 /**
- * What a request is about, which says whose project counts: a thing that its path names (`vm`, `operation`, `bulk`, `join_token`,
- * `webhook`) or
- * its body (`vm_in_body`), a project that its path or body names or else the installation's own (`project`), the installation
- * as such, which its own project stands for, or whatever there is in the projects of the caller (`all`).
+ * What a request is about, which says whose project counts: a thing that its path names (`vm`, `operation`, `bulk`,
+ * `join_token`, `invitation`, `webhook`) or its body (`vm_in_body`), a project that its path or body names or else the installation's own
+ * (`project`), the installation as such, which its own project stands for, or whatever there is in the projects of the caller
+ * (`all`).
  */
 export type About =
   | 'vm'
@@ -31,13 +31,17 @@ export type About =
   | 'operation'
   | 'bulk'
   | 'join_token'
+  | 'invitation'
   | 'webhook'
   | 'project'
   | 'installation'
   | 'all';
 
-/** `open`: of anyone. `signed_in`: of whoever is known, about themselves or about what is no secret to them. */
-export type Need = 'open' | 'signed_in' | Readonly<{ right: Right; about: About }>;
+/**
+ * `open`: of anyone. `signed_in`: of whoever is known, about themselves or about what is no secret to them. `person`: of whoever
+ * has a session, which no program with a key has.
+ */
+export type Need = 'open' | 'signed_in' | 'person' | Readonly<{ right: Right; about: About }>;
 
 const read = (about: About): Need => ({ right: 'read', about });
 const operate = (about: About): Need => ({ right: 'operate', about });
@@ -104,6 +108,24 @@ const needs: Readonly<Record<string, Need>> = {
   createApiKey: 'signed_in',
   listApiKeys: 'signed_in',
   revokeApiKey: 'signed_in',
+  createInvitation: administer('project'),
+  listInvitations: administer('all'),
+  revokeInvitation: administer('invitation'),
+
+  signIn: 'open',
+  beginSso: 'open',
+  endSso: 'open',
+  beginPasskeySignIn: 'open',
+  passkeySignIn: 'open',
+  acceptInvitation: 'open',
+  getSession: 'person',
+  signOut: 'person',
+  signOutEverywhere: 'person',
+  changePassword: 'person',
+  beginSignInPasskey: 'person',
+  addSignInPasskey: 'person',
+  listSignInPasskeys: 'person',
+  removeSignInPasskey: 'person',
   beginPasskey: 'signed_in',
   registerPasskey: 'signed_in',
   whoami: 'signed_in',

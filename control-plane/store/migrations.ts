@@ -215,6 +215,43 @@ CREATE TABLE letters (
 CREATE INDEX letters_by_time ON letters (next_at);
 `,
   },
+  {
+    // What is named `auth_…` is as better-auth wants it, with its names of columns: times as text, truths as numbers.
+    version: 15,
+    sql: `
+CREATE TABLE auth_users (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL UNIQUE, "emailVerified" INTEGER NOT NULL, image TEXT,
+  operator TEXT NOT NULL UNIQUE REFERENCES operators (name), "createdAt" TEXT NOT NULL, "updatedAt" TEXT NOT NULL) STRICT;
+CREATE TABLE auth_sessions (
+  id TEXT PRIMARY KEY, token TEXT NOT NULL UNIQUE, "userId" TEXT NOT NULL REFERENCES auth_users (id) ON DELETE CASCADE,
+  "ipAddress" TEXT, "userAgent" TEXT, "expiresAt" TEXT NOT NULL, "createdAt" TEXT NOT NULL, "updatedAt" TEXT NOT NULL) STRICT;
+CREATE INDEX auth_sessions_by_user ON auth_sessions ("userId");
+CREATE TABLE auth_accounts (
+  id TEXT PRIMARY KEY, "accountId" TEXT NOT NULL, "providerId" TEXT NOT NULL,
+  "userId" TEXT NOT NULL REFERENCES auth_users (id) ON DELETE CASCADE, "accessToken" TEXT, "refreshToken" TEXT, "idToken" TEXT,
+  "accessTokenExpiresAt" TEXT, "refreshTokenExpiresAt" TEXT, scope TEXT, password TEXT, "createdAt" TEXT NOT NULL,
+  "updatedAt" TEXT NOT NULL) STRICT;
+CREATE INDEX auth_accounts_by_user ON auth_accounts ("userId");
+CREATE TABLE auth_verifications (
+  id TEXT PRIMARY KEY, identifier TEXT NOT NULL, value TEXT NOT NULL, "expiresAt" TEXT NOT NULL, "createdAt" TEXT NOT NULL,
+  "updatedAt" TEXT NOT NULL) STRICT;
+CREATE INDEX auth_verifications_by_identifier ON auth_verifications (identifier);
+CREATE TABLE auth_passkeys (
+  id TEXT PRIMARY KEY, name TEXT, "publicKey" TEXT NOT NULL, "userId" TEXT NOT NULL REFERENCES auth_users (id) ON DELETE CASCADE,
+  "credentialID" TEXT NOT NULL, counter INTEGER NOT NULL, "deviceType" TEXT NOT NULL, "backedUp" INTEGER NOT NULL,
+  transports TEXT, "createdAt" TEXT, aaguid TEXT) STRICT;
+CREATE INDEX auth_passkeys_by_user ON auth_passkeys ("userId");
+CREATE INDEX auth_passkeys_by_credential ON auth_passkeys ("credentialID");
+CREATE TABLE auth_rate_limits (
+  id TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE, count INTEGER NOT NULL, "lastRequest" INTEGER NOT NULL) STRICT;
+CREATE TABLE auth_settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE invitations (
+  id TEXT PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, email TEXT NOT NULL, operator TEXT NOT NULL, project TEXT NOT NULL REFERENCES
+  projects (name), role TEXT NOT NULL, of_existing INTEGER NOT NULL, created_by TEXT NOT NULL, created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL, accepted_at INTEGER, revoked_at INTEGER) STRICT;
+CREATE INDEX invitations_by_project ON invitations (project, created_at);
+`,
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;

@@ -13,10 +13,15 @@ export async function anyOperator(db: Db): Promise<boolean> {
   return (await db.selectFrom('operators').select('name').limit(1).executeTakeFirst()) !== undefined;
 }
 
+/** Without a key and without a project. */
+export async function insertOperatorAlone(trx: Write, name: string, at: number): Promise<void> {
+  await trx.insertInto('operators').values({ name, created_at: at }).execute();
+}
+
 /** With a key that may do whatever the operator may. */
 export async function insertOperator(trx: Write, member: Member, keySha256: string, at: number): Promise<void> {
   const { operator } = member;
-  await trx.insertInto('operators').values({ name: operator, created_at: at }).execute();
+  await insertOperatorAlone(trx, operator, at);
   const unbounded = { name: null, scopes: rights, project: null, expiresAt: null };
   await insertApiKey(trx, keySha256, { operator, createdAt: at, ...unbounded });
   await putMember(trx, member, at);

@@ -177,6 +177,41 @@ export type Tables = {
   kept_answers: { key_sha256: string; request_sha256: string; made: string; answer_json: string | null; at: number };
   operators: { name: string; created_at: number };
   projects: { name: string; created_at: number };
+  invitations: {
+    id: string;
+    sha256: string;
+    email: string;
+    operator: string;
+    project: string;
+    role: string;
+    of_existing: number;
+    created_by: string;
+    created_at: number;
+    expires_at: number;
+    accepted_at: number | null;
+    revoked_at: number | null;
+  };
+  /** Of better-auth's tables, those that something here writes or reads, too. */
+  auth_users: {
+    id: string;
+    name: string;
+    email: string;
+    emailVerified: number;
+    image: string | null;
+    operator: string;
+    createdAt: string;
+    updatedAt: string;
+  };
+  auth_accounts: {
+    id: string;
+    accountId: string;
+    providerId: string;
+    userId: string;
+    password: string | null;
+    createdAt: string;
+    updatedAt: string;
+  };
+  auth_settings: { name: string; value: string };
   memberships: { operator: string; project: string; role: string; added_at: number };
   /** What the signer's audit has not taken yet. */
   handover: { seq: Generated<number>; item_json: string };

@@ -24,11 +24,13 @@ import { Agents } from '../../control-plane/gateway/agents.ts';
 import { AGENT_PATH, DOOR_LIMITS, type DoorLimits, openDoor } from '../../control-plane/gateway/endpoint.ts';
 import { Gateway } from '../../control-plane/gateway/gateway.ts';
 import { openLog } from '../../control-plane/log.ts';
+import { lazily, type PeopleParts } from '../../control-plane/people/people.ts';
 import { adminClient, type SignerClient, signerClient } from '../../control-plane/signer/client.ts';
 import { SignerLedger } from '../../control-plane/signer/ledger.ts';
 import type { Letter } from '../../control-plane/signer/mailer.ts';
 import { serveSigner } from '../../control-plane/signer/server.ts';
 import { insertOperator } from '../../control-plane/store/operators.ts';
+import { cookieSecret } from '../../control-plane/store/people.ts';
 import { RETENTION_DEFAULT } from '../../control-plane/store/retention.ts';
 import { Store } from '../../control-plane/store/store.ts';
 import { Failure } from '../../protocol/failure.ts';
@@ -48,6 +50,8 @@ import { commandAuthority } from './signer/desk.ts';
 const kernel = (count: number) => Uint8Array.from(randomBytes(count));
 
 export type Answer = Readonly<{ status: number; body: Record<string, unknown>; headers: Headers }>;
+
+type Limits = DoorLimits & Pick<ApiParts, 'requestsPerMinuteMax'> & Pick<PeopleParts, 'oidc' | 'signInsPerMinuteMax'>;
 
 export class World {
   /** Milliseconds since 1970; tests add to it. */
@@ -71,7 +75,7 @@ export class World {
   #signerUp: (() => Promise<void>) | undefined;
   #signerDown: (() => Promise<void>) | undefined;
 
-  static async start(limits: Partial<DoorLimits & Pick<ApiParts, 'requestsPerMinuteMax'>> = {}): Promise<World> {
+  static async start(limits: Partial<Limits> = {}): Promise<World> {
     const world = new World();
     await world.#assemble(limits);
     return world;
@@ -88,6 +92,11 @@ export class World {
   /** The operator's registered automation key. */
   get key(): SigningKey {
     return given(this.#key);
+  }
+
+  /** By name: a passkey cannot live on an address. */
+  get publicUrl(): string {
+    return this.origin.replace('127.0.0.1', 'localhost');
   }
 
   get agentUrl(): string {
@@ -111,7 +120,7 @@ export class World {
     await this.#signerUp?.();
   }
 
-  async #assemble(limits: Partial<DoorLimits & Pick<ApiParts, 'requestsPerMinuteMax'>>): Promise<void> {
+  async #assemble(limits: Partial<Limits>): Promise<void> {
     const paths = pathsIn(this.data);
     const nowMs = () => this.now;
     const { log } = this;
@@ -138,12 +147,18 @@ export class World {
     const common = { store, signer, installation, randomBytes: kernel, nowMs, log };
     const gateway = new Gateway({ ...common, id: toBase64url(kernel(12)), retention: RETENTION_DEFAULT, authority });
     this.#gateway = gateway;
+    const secret = await cookieSecret(store, () => toBase64url(kernel(32)));
     const requestsPerMinuteMax = limits.requestsPerMinuteMax ?? 100_000;
     const api: ApiParts = {
       ...common,
       agents: new Agents(store, gateway),
       agentUrl: () => this.agentUrl,
       caPem: '',
+      people: lazily(() => ({
+        ...{ db: store.db, secret, origin: this.publicUrl, oidc: limits.oidc ?? null },
+        signInsPerMinuteMax: limits.signInsPerMinuteMax ?? 1_000,
+      })),
+      publicUrl: () => this.publicUrl,
       requestsPerMinuteMax,
       webhooks: { allowed: [['127.0.0.0', 8]], ca: null },
     };
@@ -169,7 +184,7 @@ export class World {
       randomBytes: kernel,
       nowS: () => Math.floor(this.now / 1000),
       mailer: { send: async (letter: Letter) => void this.letters.push(letter) },
-      origin: () => this.origin.replace('127.0.0.1', 'localhost'),
+      origin: () => this.publicUrl,
       log,
     };
     const server = await serveSigner(parts, { signer: paths.signerSocket, admin: paths.adminSocket }, log);

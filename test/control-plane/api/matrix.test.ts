@@ -9,14 +9,19 @@ import { insertOperator } from '../../../control-plane/store/operators.ts';
 import { putPreflight } from '../../../control-plane/store/preflights.ts';
 import { insertProject } from '../../../control-plane/store/projects.ts';
 import { sha256Text, toBase64url } from '../../../protocol/keys.ts';
+import { type Browser, PASSWORD, person } from '../people/browser.ts';
 import { demandListed } from '../refusals-listed.ts';
 import { World } from '../world.ts';
 
 /**
- * Who may: `members` of the project in whatever role, those who `operate`, its `admins`, whoever is `known`, or `anyone`. And
+ * Who may: `members` of the project in whatever role, those who `operate`, its `admins`, whoever is `known`, `people` who signed in and no
+ * program with a key, or `anyone`. And
  * what an admin of another project finds: `nothing` there (404), or only their `own` things.
  */
-type Row = Readonly<{ may: 'members' | 'operate' | 'admins' | 'known' | 'anyone'; elsewhere: 'nothing' | 'own' }>;
+type Row = Readonly<{
+  may: 'members' | 'operate' | 'admins' | 'known' | 'people' | 'anyone';
+  elsewhere: 'nothing' | 'own';
+}>;
 const row = (may: Row['may'], elsewhere: Row['elsewhere']): Row => ({ may, elsewhere });
 
 const table: Readonly<Record<string, Row>> = {
@@ -77,6 +82,23 @@ const table: Readonly<Record<string, Row>> = {
   'POST /v1/passkeys/options': row('known', 'own'),
   'POST /v1/passkeys': row('known', 'own'),
   'GET /v1/whoami': row('known', 'own'),
+  'POST /v1/invitations': row('admins', 'nothing'),
+  'GET /v1/invitations': row('admins', 'own'),
+  'DELETE /v1/invitations/:id': row('admins', 'nothing'),
+  'POST /v1/auth/invitations': row('anyone', 'own'),
+  'POST /v1/auth/sign-in': row('anyone', 'own'),
+  'POST /v1/auth/sso': row('anyone', 'own'),
+  'GET /v1/auth/callback/:provider': row('anyone', 'own'),
+  'POST /v1/auth/passkey/options': row('anyone', 'own'),
+  'POST /v1/auth/passkey/sign-in': row('anyone', 'own'),
+  'GET /v1/auth/session': row('people', 'own'),
+  'POST /v1/auth/sign-out': row('people', 'own'),
+  'POST /v1/auth/sign-out-everywhere': row('people', 'own'),
+  'POST /v1/auth/password': row('people', 'own'),
+  'POST /v1/auth/passkeys/options': row('people', 'own'),
+  'POST /v1/auth/passkeys': row('people', 'own'),
+  'GET /v1/auth/passkeys': row('people', 'own'),
+  'DELETE /v1/auth/passkeys/:id': row('people', 'own'),
   'GET /healthz': row('anyone', 'own'),
   'GET /v1/openapi.json': row('anyone', 'own'),
   'GET /v1/docs': row('anyone', 'own'),
@@ -87,6 +109,7 @@ const may: Readonly<Record<Row['may'], readonly Role[]>> = {
   operate: ['operator', 'admin'],
   admins: ['admin'],
   known: roles,
+  people: [],
   anyone: roles,
 };
 
@@ -95,6 +118,7 @@ type Answer = Readonly<{ status: number; code: string | null; text: string }>;
 let world: World;
 /** By role in the project of the things; `elsewhere`: an admin of another project; `nowhere`: a member of none. */
 const keys = new Map<Role | 'elsewhere' | 'nowhere', string>();
+const people = new Map<Role, Browser>();
 /** By key, the id of another key of the same operator. */
 const ownKeys = new Map<string, string>();
 const things = {
@@ -104,6 +128,7 @@ const things = {
   token: '',
   key: '',
   bulk: '',
+  invitation: '',
   webhook: '',
   delivery: '',
   project: 'default',
@@ -137,7 +162,10 @@ beforeAll(async () => {
   await world.store.write((trx) => putPreflight(trx, things.vm, none));
   const bulk = await world.ask('POST', '/v1/bulk', { vms: [things.vm], account: {} });
   things.bulk = String(bulk.body['bulk']);
-  for (const name of ['vm', 'op', 'token', 'bulk', 'key', 'webhook', 'delivery'] as const)
+  const invited = { email: 'new@example.test', operator: 'new', role: 'viewer' };
+  things.invitation = String((await world.ask('POST', '/v1/invitations', invited)).body['id']);
+  for (const role of roles) people.set(role, await person(world, `the-${role}`, { role }));
+  for (const name of ['vm', 'op', 'token', 'bulk', 'key', 'invitation', 'webhook', 'delivery'] as const)
     absent[name] = things[name].replace(/.{4}$/, '0000');
 });
 afterAll(() => world.stop());
@@ -149,12 +177,18 @@ async function enter(who: Role | 'elsewhere' | 'nowhere', operator: string, proj
   keys.set(who, key);
 }
 
-type Given = Readonly<{ key: string | undefined; of?: typeof things; byName?: boolean }>;
+type Given = Readonly<{
+  key: string | undefined;
+  cookie?: Record<string, string>;
+  of?: typeof things;
+  byName?: boolean;
+}>;
 
-async function ask(request: string, { key, of = things, byName = false }: Given): Promise<Answer> {
+async function ask(request: string, { key, cookie = {}, of = things, byName = false }: Given): Promise<Answer> {
   const [method = '', template = ''] = request.split(' ');
   const vm = byName ? of.name : of.vm;
-  const id = template.startsWith('/v1/api-keys') ? (ownKeys.get(key ?? '') ?? of.key) : of.token;
+  const ids = { '/v1/api-keys/:id': ownKeys.get(key ?? '') ?? of.key, '/v1/invitations/:id': of.invitation };
+  const id = new Map(Object.entries(ids)).get(template) ?? of.token;
   const path = template
     .replace(':vm', vm)
     .replace(':operator', 'leaving')
@@ -163,6 +197,7 @@ async function ask(request: string, { key, of = things, byName = false }: Given)
     .replace(':project', of.project)
     .replace(':webhook', of.webhook)
     .replace(':delivery', of.delivery)
+    .replace(':provider', 'sso')
     .replace(':id', id);
   const bodies: Record<string, object> = {
     'POST /v1/operations': { vm, account: { mode: 'generated' } },
@@ -170,6 +205,7 @@ async function ask(request: string, { key, of = things, byName = false }: Given)
     'POST /v1/bulk': { project: of.project, vms: [things.vm], account: {} },
     'POST /v1/webhooks': { project: of.project, url: 'https://hooks.invalid/' },
     'POST /v1/projects': { name: 'made' },
+    'POST /v1/invitations': { project: of.project, email: 'newer@example.test', operator: 'newer', role: 'viewer' },
     'POST /v1/projects/:project/members': { operator: 'leaving', role: 'viewer' },
     'POST /v1/vms': { name: 'to-come', project: of.project },
     'POST /v1/operators': {
@@ -185,8 +221,10 @@ async function ask(request: string, { key, of = things, byName = false }: Given)
   const response = await fetch(`${world.origin}${path}`, {
     method,
     signal: end.signal,
+    redirect: 'manual',
     headers: {
       ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+      ...cookie,
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
     },
     ...(body === undefined ? {} : { body }),
@@ -217,7 +255,7 @@ describe.each(Object.entries(table))('%s', (request, { may: who, elsewhere }) =>
   test('is refused to whoever may not make it, and leaves nothing', async () => {
     const before = await trace();
     const nobody = await ask(request, { key: undefined });
-    if (who === 'anyone') expect(nobody.code).toBeNull();
+    if (who === 'anyone') expect(['UNAUTHENTICATED', 'FORBIDDEN']).not.toContain(nobody.code);
     else expect(nobody).toMatchObject({ status: 401, code: 'UNAUTHENTICATED' });
     for (const role of roles.filter((role) => !may[who].includes(role))) {
       const refused = await ask(request, { key: keys.get(role) });
@@ -237,7 +275,7 @@ describe.each(Object.entries(table))('%s', (request, { may: who, elsewhere }) =>
         expect(answer.text).toBe((await ask(request, { key: keys.get('elsewhere'), of: absent, byName })).text);
         expect(loner.text).toBe(answer.text);
       } else {
-        expect([401, 404]).not.toContain(answer.status);
+        expect(['UNAUTHENTICATED', 'NOT_FOUND']).not.toContain(answer.code);
         for (const thing of [things.vm, things.op, things.token, things.key, things.webhook])
           expect(answer.text).not.toContain(thing);
         if (who === 'members') expect(loner).toMatchObject({ status: 403, code: 'FORBIDDEN' });
@@ -249,6 +287,15 @@ describe.each(Object.entries(table))('%s', (request, { may: who, elsewhere }) =>
   test.each(may[who].map((role) => [role]))('is let through as %s', async (role) => {
     const { code } = await ask(request, { key: keys.get(role) });
     expect(['UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND']).not.toContain(code);
+  });
+});
+
+describe.each(Object.entries(table).filter(([, { may: who }]) => who === 'people'))('%s', (request) => {
+  test.each(roles.map((role) => [role]))('is let through to a person who is %s and has signed in', async (role) => {
+    const browser = people.get(role);
+    await browser?.signIn(`the-${role}@example.test`, PASSWORD);
+    const { code } = await ask(request, { key: undefined, cookie: browser?.headers() ?? {} });
+    expect(['UNAUTHENTICATED', 'FORBIDDEN']).not.toContain(code);
   });
 });
 
