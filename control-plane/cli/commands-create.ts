@@ -14,6 +14,7 @@ export function registerCreate(vm: Command): void {
     .description('register a machine to come, with the first passwords that it will be given')
     .argument('<name>')
     .option('--account <name>', 'its user, instead of the image’s administrator')
+    .option('--project <project>', 'whose machine it is')
     .option('--independent', 'a VNC password of its own, instead of the account’s')
     .option('--no-vnc', 'it has no VNC server')
     .option('--server <kind:port>', 'the VNC server, where there are several (tigervnc:5901)')

@@ -20,12 +20,13 @@ import { proveAndSubmit } from './reset/proof.ts';
 import { follow } from './reset/reset.ts';
 import { instructions, writeMaterial } from './token-delivery.ts';
 import { openProgress } from './view/progress.ts';
-import { printable, writeJson, writeLine, writeNote } from './view/text.ts';
+import { codeWithHint, printable, writeJson, writeLine, writeNote } from './view/text.ts';
 
 export type CreateOptions = CommonOptions &
   ProofFlags &
   Readonly<{
     account?: string;
+    project?: string;
     independent?: boolean;
     vnc?: boolean;
     server?: string;
@@ -48,12 +49,13 @@ export async function createMachine(client: Client, name: string, options: Creat
     demandProof(flags);
   }
   const asked = requestOf(name, options);
+  for (const code of options.json ? [] : warningsOf(asked)) writeNote(`Warning ${codeWithHint(code)}`);
   if (!options.yes && !(await confirm(questionOf(asked)))) throw new Failure('CANCELLED', { vm: name });
   const created = await api.createVm(asked);
   let approved: OperationView;
   try {
     approved = await approve(client, { asked, created, flags });
-    await handOut(created, approved, options);
+    await handOut(created, { approved, warnings: warningsOf(asked) }, options);
   } catch (error) {
     // Whatever was not proven shall not come, and nobody has its token.
     await api.removeVm(created.vm.id).catch(() => undefined);
@@ -65,12 +67,13 @@ export async function createMachine(client: Client, name: string, options: Creat
 
 function requestOf(
   name: string,
-  { account, independent, vnc, server, label, grace, ttl, instance }: CreateOptions,
+  { account, project, independent, vnc, server, label, grace, ttl, instance }: CreateOptions,
 ): VmRequest {
   return {
     name,
     ...(label === undefined ? {} : { labels: { ...label } }),
     ...(account === undefined ? {} : { account }),
+    ...(project === undefined ? {} : { project }),
     vnc_initial: vnc === false ? null : independent ? 'independent' : 'same',
     ...(server === undefined ? {} : { vnc_server: server }),
     ...(grace === undefined ? {} : { grace_s: grace }),
@@ -78,6 +81,10 @@ function requestOf(
     ...(instance === undefined ? {} : { instance }),
   };
 }
+
+/** Which server it has nobody knows yet: of one that reads 8 characters it will be true. */
+const warningsOf = ({ vnc_initial }: VmRequest): string[] =>
+  vnc_initial === 'same' ? ['VNC_SHARES_ACCOUNT_PASSWORD'] : [];
 
 function questionOf({ name, account, vnc_initial }: VmRequest): string {
   const vnc = { same: ', and VNC the same one', independent: ', and VNC one of its own' };
@@ -143,7 +150,13 @@ async function checkIntent({ intent: encoded, intent_hash }: IntentResponse, wan
   return { hash, hashBytes };
 }
 
-async function handOut({ vm, op, join }: VmCreated, approved: OperationView, options: CreateOptions): Promise<void> {
+type Approved = Readonly<{ approved: OperationView; warnings: readonly string[] }>;
+
+async function handOut(
+  { vm, op, join }: VmCreated,
+  { approved, warnings }: Approved,
+  options: CreateOptions,
+): Promise<void> {
   const { output, json, as } = options;
   const material: Material = materialOf(as, { id: join.id, token: join.token });
   const files = output === undefined ? null : await writeMaterial(material, output);
@@ -153,6 +166,7 @@ async function handOut({ vm, op, join }: VmCreated, approved: OperationView, opt
     agent: vm.agent,
     op,
     approved: approved.approved,
+    warnings,
     expires_at: join.expires_at,
   };
   if (json) {

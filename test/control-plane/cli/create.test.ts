@@ -62,7 +62,7 @@ test('the token of the file is the one that was proven, and the key to the passw
   const token = readFileSync(fileOf('web'), 'utf8').trim();
   expect(statSync(fileOf('web')).mode & 0o777).toBe(0o600);
   const { op, ...created } = JSON.parse(said) as { op: string; event: string };
-  expect(created).toMatchObject({ event: 'created', approved: true, files: [fileOf('web')] });
+  expect(created).toMatchObject({ event: 'created', approved: true, warnings: [], files: [fileOf('web')] });
   expect(said).not.toContain(token);
   const { body } = await world.ask('GET', `/v1/operations/${op}/intent`);
   expect(readIntent(String(body['intent']))).toMatchObject({
@@ -108,6 +108,14 @@ test('a file that cannot be written leaves no machine that could come', async ()
   expect(await machines()).toHaveLength(before);
   const tokens = (await world.ask('GET', '/v1/join-tokens')).body['items'] as { name: string; state: string }[];
   expect(tokens.find(({ name }) => name === 'lost')?.state).toBe('revoked');
+});
+
+test('one password for both is warned of when it is approved', async () => {
+  await create('same-json');
+  expect(JSON.parse(said)).toMatchObject({ warnings: ['VNC_SHARES_ACCOUNT_PASSWORD'] });
+  said = '';
+  await create('same-words', undefined, { json: false });
+  expect(said).toMatch(/^Warning VNC_SHARES_ACCOUNT_PASSWORD: /);
 });
 
 test('nobody is asked where nobody is there', async () => {
