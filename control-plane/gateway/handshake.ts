@@ -1,6 +1,7 @@
 // From an open socket to an authenticated session: challenge, hello, welcome, hello_ok. A peer that does not prove itself
 // learns nothing but that it was closed.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { toBase64url } from '../../protocol/keys.ts';
 import { HANDSHAKE_TIMEOUT_MS } from '../../protocol/limits.ts';
@@ -23,6 +24,9 @@ import type { Switchboard } from './switchboard.ts';
 
 const HELD = ['AGENT_QUARANTINED', 'CLONE_SUSPECTED', 'STATE_ROLLED_BACK'];
 
+/** Longer than what a refusal costs, where a row is written for it, too. */
+const REFUSED_AFTER_MS = 50;
+
 /** Another gateway hears of the question, and we of its answer, a little later. */
 const WAY_MS = 1_500;
 
@@ -40,9 +44,10 @@ export async function shakeHands(
   socket.send({ t: 'challenge', sn });
   const frame = await socket.next(HANDSHAKE_TIMEOUT_MS);
   if (!frame) return null;
+  const evenly = untilEven(performance.now());
   try {
     if (frame.t === 'enrol') {
-      await answerEnrolment(parts, socket, frame.token, sn);
+      await answerEnrolment(parts, socket, { token: frame.token, sn, evenly });
       onProven();
       return null;
     }
@@ -55,19 +60,36 @@ export async function shakeHands(
     const { code, details } = error as Failure;
     parts.log.warn({ code, details }, 'handshake refused');
     parts.onHandshakeRefused?.(code);
+    await evenly();
     // Only a peer that has shown the identity's key gets this far: its owner is told what to look for.
     if (HELD.includes(code)) socket.send({ t: 'error', code: 'AGENT_QUARANTINED' });
     return null;
   }
 }
 
-async function answerEnrolment(parts: GatewayParts, socket: AgentSocket, token: string, sn: string): Promise<void> {
+/**
+ * What is refused is refused after the same time, whatever was looked up, verified or written down before: else a stranger could
+ * tell by a clock which machines and tokens there are.
+ */
+function untilEven(askedAt: number): () => Promise<void> {
+  return async () => {
+    const left = () => askedAt + REFUSED_AFTER_MS - performance.now();
+    while (left() > 0) await sleep(Math.ceil(left()));
+  };
+}
+
+async function answerEnrolment(
+  parts: GatewayParts,
+  socket: AgentSocket,
+  { token, sn, evenly }: Readonly<{ token: string; sn: string; evenly: () => Promise<void> }>,
+): Promise<void> {
   try {
     const answer = await enrolMachine(parts, token, sn);
     await bringRoots(parts, { socket, rootVersion: answer.rootVersion });
     socket.send({ t: 'enrolled', token: answer.token });
   } catch (error) {
     if (!codeOf(error)) throw error;
+    await evenly();
     // One word for every reason: whoever tries tokens learns nothing from the answer. The log and the alarm say which.
     socket.send({ t: 'error', code: 'JOIN_TOKEN_INVALID' });
     throw error;

@@ -49,7 +49,7 @@ describe('a hello', () => {
 
   test('of a version that is not spoken here is refused', async () => {
     const agent = await world.enrolled();
-    expect(await agent.connect({ hello: { vmin: 3, vmax: 4 } })).toBe(REFUSED);
+    expect(await agent.connect({ hello: { vmin: WIRE_VERSION + 1, vmax: WIRE_VERSION + 2 } })).toBe(REFUSED);
     expect(await agent.connect({ hello: { vmin: 0, vmax: 0 } })).toBe(REFUSED);
   });
 

@@ -6,7 +6,7 @@ import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FRAME_BYTES_MAX } from '../../../protocol/limits.ts';
 import { liveBytes } from '../../fuzz/fuzz.ts';
-import { type ScriptedAgent, Wire } from '../scripted-agent.ts';
+import { ScriptedAgent, Wire } from '../scripted-agent.ts';
 import { World } from '../world.ts';
 
 /** RFC 6455, section 7.4.1. */
@@ -140,6 +140,24 @@ test('nobody alone keeps the others out: of one client there are fewer strangers
   await first.end();
   await new Wire(place.agentUrl).opened();
   await place.stop();
+});
+
+test('a refusal does not come sooner for what is quickly looked up: no clock tells what there is', async () => {
+  const after = async (act: () => Promise<unknown>) => {
+    const since = performance.now();
+    await act();
+    return performance.now() - since;
+  };
+  const stranger = await ScriptedAgent.make(world.agentUrl);
+  stranger.agent = agent.agent;
+  // Its own key, which nobody knows; a known machine's name for it; a token that never was.
+  for (const act of [
+    () => stranger.connect(),
+    () => stranger.connect({ helloKey: { ...stranger.ik, kid: agent.ik.kid } }),
+    () => stranger.enrol('lkj_never'),
+  ]) {
+    expect(await after(act)).toBeGreaterThanOrEqual(50);
+  }
 });
 
 test('61, 62 half a request, silence, and a message without an end are all waited for in vain only so long', async () => {
