@@ -153,7 +153,9 @@ export class Gateway {
     const connection = { vm: vm.id, gateway: this.id, session: session.id };
     const twins = await this.#parts.store.write(async (trx) => {
       await dropReadies(trx, vm.id, at);
-      return twinsHere || !(await connect(trx, connection, at, session.replaces));
+      if (twinsHere || !(await connect(trx, connection, at, session.replaces))) return true;
+      await appendEvent(trx, { at, vm: vm.id, op: null, type: 'vm.online', data: {} });
+      return false;
     });
     session.entered = true;
     if (twins) {
@@ -161,9 +163,6 @@ export class Gateway {
       this.switchboard.leave(session);
       throw new Failure('CLONE_SUSPECTED', { vm: vm.id });
     }
-    await this.#parts.store.write(async (trx) => {
-      await appendEvent(trx, { at, vm: vm.id, op: null, type: 'vm.online', data: {} });
-    });
     this.#parts.log.info({ vm: vm.id, name: vm.name }, 'connected');
   }
 

@@ -161,13 +161,16 @@ export class Intake {
 
   /** The machine has said all it had to say: what it does not know of was never taken. */
   async #synced(session: AgentSession, open: string | null): Promise<void> {
-    await this.#parts.store.write(async (trx) => {
-      const at = this.#parts.nowMs();
-      for (const operation of await openOperations(trx, session.vm.id)) {
-        if (operation.state !== 'SENT' || session.sent.has(operation.op)) continue;
-        await this.#settle(trx, session, operation, open, at);
-      }
-    });
+    const isUnsettled = ({ state, op }: Operation) => state === 'SENT' && !session.sent.has(op);
+    // Most have none, and a fleet that comes back at once must not wait for a commit each for it: nothing becomes SENT meanwhile.
+    if ((await openOperations(this.#parts.store.db, session.vm.id)).some(isUnsettled)) {
+      await this.#parts.store.write(async (trx) => {
+        const at = this.#parts.nowMs();
+        for (const operation of await openOperations(trx, session.vm.id)) {
+          if (isUnsettled(operation)) await this.#settle(trx, session, operation, open, at);
+        }
+      });
+    }
     session.synced = true;
   }
 
