@@ -30,9 +30,14 @@ export type Figures = Partial<Spread & Readonly<{ ms: number; turnedAway: number
 
 export class Fleet {
   readonly #child: ChildProcess;
+  readonly #ended: Promise<never>;
 
   private constructor(child: ChildProcess) {
     this.#child = child;
+    this.#ended = once(child, 'exit').then(() => {
+      throw new Error('the process that plays the agents ended');
+    });
+    this.#ended.catch(() => undefined);
   }
 
   static async of(served: Served, count: number, from = 0): Promise<Fleet> {
@@ -50,15 +55,9 @@ export class Fleet {
   }
 
   async #tell(order: Order): Promise<unknown> {
-    const answer = Promise.race([
-      once(this.#child, 'message'),
-      once(this.#child, 'exit').then(() => {
-        throw new Error(`the load ended at "${order.do}"`);
-      }),
-    ]);
+    const answer = new Promise((resolve) => this.#child.once('message', resolve));
     this.#child.send(order);
-    const [figures] = await answer;
-    return figures;
+    return Promise.race([answer, this.#ended]);
   }
 
   async end(): Promise<void> {

@@ -39,31 +39,35 @@ export async function benchGateway(rounds: number): Promise<void> {
     rows.set(name, row);
   };
   const bad = new Map<string, string[]>();
-  for (let round = 0; round < rounds; round += 1) {
-    for (const size of sizes) {
-      for (const start of [serveBare, () => serveLatchkey(size + BAD * BAD_WAYS.length)]) {
-        process.stderr.write(`\rround ${round + 1}/${rounds}, ${size} agents    `);
-        const served = await start();
-        const fleet = await Fleet.of(served, size);
-        try {
-          for (const [name, value, digits] of rowsOf(size, await hold(served, fleet, size)))
-            note(name, served.kind, value, digits);
-          if (size !== sizes[0]) continue;
-          step(`${served.kind}: commands`);
-          const told = await fleet.commands({ count: COMMANDS, inFlight: COMMANDS_AT_ONCE, api: served.api });
-          note('commands a second', served.kind, (told.count * 1_000) / told.ms);
-          note('submit to sent, p50 ms', served.kind, told.p50, 1);
-          note('submit to sent, p99 ms', served.kind, told.p99, 1);
-          if (served.kind === 'latchkey' && round === 0) await besideBad(served, fleet, size, bad);
-        } finally {
-          await fleet.end();
-          await served.stop();
+  try {
+    for (let round = 0; round < rounds; round += 1) {
+      for (const size of sizes) {
+        for (const start of [serveBare, () => serveLatchkey(size + BAD * BAD_WAYS.length)]) {
+          process.stderr.write(`\rround ${round + 1}/${rounds}, ${size} agents    `);
+          const served = await start();
+          const fleet = await Fleet.of(served, size);
+          try {
+            for (const [name, value, digits] of rowsOf(size, await hold(served, fleet, size)))
+              note(name, served.kind, value, digits);
+            if (size !== sizes[0]) continue;
+            step(`${served.kind}: commands`);
+            const told = await fleet.commands({ count: COMMANDS, inFlight: COMMANDS_AT_ONCE, api: served.api });
+            note('commands a second', served.kind, (told.count * 1_000) / told.ms);
+            note('submit to sent, p50 ms', served.kind, told.p50, 1);
+            note('submit to sent, p99 ms', served.kind, told.p99, 1);
+            if (served.kind === 'latchkey' && round === 0) await besideBad(served, fleet, size, bad);
+          } finally {
+            await fleet.end();
+            await served.stop();
+          }
         }
       }
     }
+  } finally {
+    // What was measured before something broke was measured.
+    process.stderr.write('\n');
+    print(rows, bad);
   }
-  process.stderr.write('\n');
-  print(rows, bad);
 }
 
 /** Those that the limit of open files lets through; the last of them as large as it may be. */
