@@ -23,7 +23,10 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   'latchkey profile list': ['latchkey profile list'],
   'latchkey profile use': ['latchkey profile use work'],
   'latchkey vm list': ['latchkey vm list', 'latchkey vm list --label tier=web --state online'],
-  'latchkey vm create': ['latchkey vm create web-1'],
+  'latchkey vm create': [
+    'latchkey vm create web-1 --as smbios -o credential',
+    'latchkey vm create web-1 --account ubuntu --independent --label tier=web -o seed --wait',
+  ],
   'latchkey vm remove': ['latchkey vm remove web-1'],
   'latchkey vm show': ['latchkey vm show web-1', 'latchkey vm show web-1 --json'],
   'latchkey vm check': ['latchkey vm check web-1'],
