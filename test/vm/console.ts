@@ -12,9 +12,12 @@ export class Console {
   #socket: Socket | undefined;
   #heard = '';
   #woken: (() => void)[] = [];
+  /** The last thing that came is a prompt for a name, which was waited for. */
+  #isAsked = false;
 
   attach(socket: Socket): void {
     this.#socket = socket;
+    this.#isAsked = false;
     socket.on('error', () => undefined);
     socket.on('data', (chunk) => {
       this.#heard += String(chunk);
@@ -25,6 +28,7 @@ export class Console {
   /** What came before is not waited for any more. */
   forget(): void {
     this.#heard = '';
+    this.#isAsked = false;
   }
 
   type(line: string): void {
@@ -60,19 +64,32 @@ export class Console {
   async signIn(account: string, password: string): Promise<'in' | 'refused'> {
     // A prompt that is made anew drops what was typed for the one before.
     do {
-      this.forget();
-      this.type('');
-      await this.until(/login: $/);
+      if (!this.#isAsked) await this.#askForPrompt();
+      this.#isAsked = false;
       this.type(account);
     } while (!(await this.shows(/Password: $/, PROMPT_MS)));
     this.type(password);
     const [said] = await this.until(/Login incorrect|[#$] $/);
-    return said === 'Login incorrect' ? 'refused' : 'in';
+    if (said !== 'Login incorrect') return 'in';
+    // login(1) waits before it asks again, and takes an empty line that comes in the meantime for a name.
+    await this.#awaitPrompt();
+    return 'refused';
   }
 
   async signOut(): Promise<void> {
     this.type('exit');
+    await this.#awaitPrompt();
+  }
+
+  async #askForPrompt(): Promise<void> {
+    this.forget();
+    this.type('');
     await this.until(/login: $/);
+  }
+
+  async #awaitPrompt(): Promise<void> {
+    await this.until(/login: $/);
+    this.#isAsked = true;
   }
 
   /** What a command prints in the shell; it must succeed. */

@@ -36,18 +36,21 @@ export type MachineOptions = Readonly<{
   disk: string;
   /** The control plane's, on this machine's loopback. */
   port: number;
+  kernelArguments?: string;
 }>;
 
 export class Machine {
   readonly name: string;
-  readonly #options: MachineOptions;
+  readonly options: MachineOptions;
   readonly console = new Console();
   #child: ChildProcess | undefined;
   #qmp: Qmp | undefined;
   #starts = 0;
+  #kernelArguments: string;
 
   constructor(options: MachineOptions) {
-    this.#options = options;
+    this.options = options;
+    this.#kernelArguments = options.kernelArguments ?? '';
     this.name = options.name;
   }
 
@@ -56,8 +59,9 @@ export class Machine {
     return this.#qmp;
   }
 
-  /** Switches it on. */
-  async boot(): Promise<void> {
+  /** Switches it on, with other arguments of the kernel from then on if given. */
+  async boot(kernelArguments?: string): Promise<void> {
+    this.#kernelArguments = kernelArguments ?? this.#kernelArguments;
     await this.#start([]);
     if (await this.console.shows(/[\s\S]/, FIRST_WORD_MS)) return;
     console.warn(`machine ${this.name} said nothing and is started once more`);
@@ -78,6 +82,16 @@ export class Machine {
     await this.#start(['-loadvm', name]);
   }
 
+  /** Presses the button, and waits until it is off. */
+  async shutDown(): Promise<void> {
+    const child = this.#child;
+    if (!child) return;
+    const exit = once(child, 'exit');
+    await this.monitor.execute('system_powerdown');
+    await exit;
+    await this.powerCut();
+  }
+
   /** What it wrote and did not flush is lost. */
   async powerCut(): Promise<void> {
     const child = this.#child;
@@ -91,7 +105,7 @@ export class Machine {
 
   async destroy(): Promise<void> {
     await this.powerCut();
-    rmSync(this.#options.folder, { recursive: true, force: true });
+    rmSync(this.options.folder, { recursive: true, force: true });
   }
 
   /** What the VNC server says to a password, asked from outside, once it answers. It counts wrong ones. */
@@ -127,7 +141,7 @@ export class Machine {
 
   async #start(further: readonly string[]): Promise<void> {
     this.#starts += 1;
-    const place = join(this.#options.folder, `${this.#starts}`);
+    const place = join(this.options.folder, `${this.#starts}`);
     mkdirSync(place);
     const [serial, control] = [join(place, 'serial'), join(place, 'monitor')];
     const sockets = [connection(serial), connection(control)] as const;
@@ -150,7 +164,7 @@ export class Machine {
   }
 
   #arguments(serial: string, control: string): string[] {
-    const { image, disk, port } = this.#options;
+    const { image, disk, port } = this.options;
     const network = [
       // The gateway is elsewhere, so that its address can be the one thing that is there.
       'user,id=net,restrict=on,host=10.0.2.9',
@@ -160,7 +174,14 @@ export class Machine {
     return [
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-machine', 'pc'],
       ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '1', '-m', String(MEMORY_MIB)],
-      ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', KERNEL_ARGUMENTS],
+      ...[
+        '-kernel',
+        image.kernel,
+        '-initrd',
+        image.initrd,
+        '-append',
+        `${KERNEL_ARGUMENTS} ${this.#kernelArguments}`.trim(),
+      ],
       ...['-drive', `file=${disk},if=virtio,format=qcow2`],
       ...['-netdev', network, '-device', 'virtio-net-pci,netdev=net,romfile='],
       ...['-chardev', `socket,id=serial,path=${serial}`, '-serial', 'chardev:serial'],

@@ -2,7 +2,7 @@
 // token, passwords), and a layer over it that the machine writes to. The files are written while nothing runs on the disk.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { rmSync, writeFileSync } from 'node:fs';
+import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { obfuscateVncPassword } from '../lab/vnc-password.ts';
 import type { Image } from './image.ts';
@@ -22,6 +22,7 @@ export type Personal = Readonly<{
   joinToken: string;
   /** The first passwords; root stays without one, and the display without a server, where they are not given. */
   rootPassword?: string;
+  rootLocked?: boolean;
   vncPassword?: string;
 }>;
 
@@ -35,7 +36,17 @@ export function makeDisk(folder: string, image: Image, personal: Personal): stri
   return layer;
 }
 
-function placedFor(template: string, { trust, joinToken, rootPassword, vncPassword }: Personal): Placed[] {
+/** A copy of a machine's disk, as a hypervisor makes one; the machine must be off. */
+export function copyDisk(layer: string, folder: string): string {
+  const copy = join(folder, 'disk.qcow2');
+  cpSync(layer, copy);
+  return copy;
+}
+
+function placedFor(
+  template: string,
+  { trust, joinToken, rootPassword, rootLocked = false, vncPassword }: Personal,
+): Placed[] {
   const etc = '/etc/latchkey-agent';
   const files: Placed[] = [
     { folder: etc, name: 'trust.json', content: JSON.stringify(trust), mode: 0o644 },
@@ -43,7 +54,7 @@ function placedFor(template: string, { trust, joinToken, rootPassword, vncPasswo
   ];
   if (rootPassword !== undefined) {
     const shadow = debugfs(template, ['cat /etc/shadow'], []);
-    const content = shadow.replace(/^root:[^:]*/m, () => `root:${hashOf(rootPassword)}`);
+    const content = shadow.replace(/^root:[^:]*/m, () => `root:${rootLocked ? '!' : ''}${hashOf(rootPassword)}`);
     files.push({ folder: '/etc', name: 'shadow', content, mode: 0o640, gid: 42 });
   }
   if (vncPassword !== undefined) {
