@@ -4,7 +4,7 @@
 import { type Command, Option } from 'commander';
 import { pathsIn } from '../config/paths.ts';
 import { type Delivery, deliveries, materialOf } from '../core/join-material.ts';
-import { roles } from '../core/rights.ts';
+import { type Role, roles } from '../core/rights.ts';
 import { adminClient } from '../signer/client.ts';
 import { type CommonOptions, onHost, onServer, withConnection, withJson } from './action.ts';
 import type { Api } from './client/api.ts';
@@ -28,6 +28,8 @@ export function registerHostCommands(program: Command): void {
     .option('-o, --output <file>', 'file to write; standard output without it');
   onServer<TrustOptions>(command, ({ api }, options) => exportTrust(api, options));
 }
+
+type InviteOptions = CommonOptions & Readonly<{ email: string; role: Role; project?: string }>;
 
 type CreateOptions = CommonOptions &
   Readonly<{
@@ -129,6 +131,19 @@ function registerOperator(operator: Command): void {
       throw new UsageError('--totp, --key, --generate-key, --email, --passkey and --recovery-codes exclude each other');
     }
     return addOperator(client, name, options);
+  });
+
+  const invite = withConnection(operator.command('invite'))
+    .description('invite a person to sign in as an operator; the link is shown once')
+    .argument('<name>')
+    .requiredOption('--email <address>', 'theirs, also at the provider of single sign-on')
+    .addOption(new Option('--role <role>', 'what they may do in the project').choices(roles).makeOptionMandatory())
+    .option('--project <project>', 'of which project they become a member; the installation’s own without it');
+  onServer<InviteOptions>(invite, async ({ api }, { json, email, role, project }, [name = '']) => {
+    const asked = { operator: name, email, role, ...(project === undefined ? {} : { project }) };
+    const { link, expires_at } = await api.invite(asked);
+    if (json) writeJson({ event: 'invited', operator: name, email, role, link, expires_at });
+    else writeLine(`${link}\nShown this once. Whoever opens it until ${expires_at} signs in as ${name}.`);
   });
 
   const exported = withJson(operator.command('export'))

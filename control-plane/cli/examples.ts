@@ -63,6 +63,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   'latchkey webhook test': ['latchkey webhook test WEBHOOK'],
   'latchkey webhook deliveries': ['latchkey webhook deliveries WEBHOOK --state dead'],
   'latchkey webhook redeliver': ['latchkey webhook redeliver WEBHOOK MESSAGE'],
+  'latchkey operator invite': ['latchkey operator invite dan --email dan@example.org --role operator'],
   'latchkey operator add': [
     'latchkey operator add ada',
     'latchkey operator add ada --email ada@example.org',

@@ -38,6 +38,7 @@ import {
 } from '../../api/schemas-people.ts';
 import { preflightView } from '../../api/schemas-preflight.ts';
 import { type VmRequest, vmCreated } from '../../api/schemas-provisioning.ts';
+import { invitationCreated, type invitationRequest } from '../../api/schemas-sign-in.ts';
 import {
   deliveryList,
   deliveryView,
@@ -115,6 +116,7 @@ export function connectApi(connection: Connection) {
     joinTokens: () => get(joinTokenList, '/v1/join-tokens'),
     revokeJoinToken: (id: string) =>
       exchange(connection, { method: 'DELETE', path: `/v1/join-tokens/${encodeURIComponent(id)}` }),
+    invite: (body: z.infer<typeof invitationRequest>) => post(invitationCreated, '/v1/invitations', body),
     projects: () => get(projectList, '/v1/projects'),
     createProject: (name: string) => post(projectView, '/v1/projects', { name }),
     members: (project: string) => get(memberList, membersPath(project)),

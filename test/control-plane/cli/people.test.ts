@@ -28,6 +28,8 @@ test('a project is made, joined and left, and a key is good for what was said', 
   expect((await own('project', 'join', 'lab', 'olga', '--role', 'viewer')).stdout).toBe('olga is viewer of lab.\n');
   expect((await own('project', 'members', 'lab')).stdout).toMatch(/olga +viewer/);
   expect((await own('project', 'leave', 'lab', 'olga', '--json')).code).toBe(0);
+  const invited = await own('operator', 'invite', 'dan', '--email', 'dan@example.test', '--role', 'viewer', '--json');
+  expect(invited.json).toMatchObject([{ operator: 'dan', link: expect.stringMatching(/\/invitation#[\w-]{43}$/) }]);
   const made = await own('api-key', 'create', '--name', 'ci', '--scopes', 'read', '--project', 'lab', '--json');
   const [{ api_key: key = '', id = '' } = {}] = made.json as { api_key?: string; id?: string }[];
   expect((await latchkey(key, 'project', 'list', '--json')).json).toEqual([{ project: 'lab', role: 'admin' }]);
