@@ -63,7 +63,11 @@ function whyNot(vm: Vm): 'AGENT_QUARANTINED' | 'NOT_ENROLLED' | null {
 }
 
 /** Each once, in the order of their ids. */
-async function chosen(db: Db, project: string, { label, vms }: BulkRequest): Promise<Vm[]> {
+export async function chosen(
+  db: Db,
+  project: string,
+  { label, vms }: Pick<BulkRequest, 'label' | 'vms'>,
+): Promise<Vm[]> {
   const found = vms
     ? await Promise.all([...new Set(vms)].map((named) => oneOf(db, project, named)))
     : await listVms(db, { projects: [project], labels: labelsOf(label), limit: TARGETS_MAX + 1 });

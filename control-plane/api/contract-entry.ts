@@ -12,7 +12,7 @@ export type Entry = Readonly<{
   /** Without an API key. */
   open?: true;
   /** Of an answer that no schema describes. */
-  type?: 'text/event-stream' | 'text/html' | 'application/json';
+  type?: 'text/event-stream' | 'application/x-ndjson' | 'text/html' | 'application/json';
   /** It sends a browser on, and answers nothing else. */
   moves?: true;
 }>;

@@ -56,6 +56,14 @@ const machines = {
     summary: 'Asks the machine whether it can be reset now; changes nothing.',
     codes: ['NOT_FOUND', 'AGENT_OFFLINE', 'VERSION_UNSUPPORTED', 'EXECUTOR_UNAVAILABLE'],
   },
+  'POST /v1/preflights': {
+    id: 'askPreflights',
+    tag: 'machines',
+    summary:
+      'Asks many machines, so many at a time: a line of JSON for each, as it answers. Closing the connection stops it.',
+    codes: ['NOT_FOUND'],
+    type: 'application/x-ndjson',
+  },
   'POST /v1/vms/:vm/release-intent': {
     id: 'buildReleaseIntent',
     tag: 'machines',

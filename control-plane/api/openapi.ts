@@ -112,7 +112,12 @@ function documentOf(app: FastifyInstance): Document {
 type Operation = OpenApi.OperationObject;
 type Responses = Record<string, OpenApi.ResponseObject>;
 
-const TYPES = { 'text/event-stream': 'string', 'text/html': 'string', 'application/json': 'object' } as const;
+const TYPES = {
+  'application/x-ndjson': 'string',
+  'text/event-stream': 'string',
+  'text/html': 'string',
+  'application/json': 'object',
+} as const;
 
 function complete(operation: Operation, entry: Entry, method: string): void {
   const { id, tag, summary, open, type, moves } = entry;

@@ -21,7 +21,7 @@ import { next, pageQuery } from './pages.ts';
 import { proofMethods, time, vmName } from './schemas.ts';
 import { labelSelector } from './schemas-lists.ts';
 
-const CONCURRENCY_MAX = 100;
+export const CONCURRENCY_MAX = 100;
 export const CONCURRENCY = 10;
 
 export const bulkParams = z.strictObject({ bulk: operationId });

@@ -2,9 +2,12 @@
 // read from.
 
 import { z } from 'zod';
+import { TARGETS_MAX } from '../../protocol/limits.ts';
 import { verdicts } from '../../protocol/preflight.ts';
-import { codeName, ed25519Jwk, operatorName, receiptToken, vmId } from '../../protocol/schema.ts';
+import { codeName, ed25519Jwk, operatorName, projectName, receiptToken, vmId } from '../../protocol/schema.ts';
 import { vmName } from './schemas.ts';
+import { CONCURRENCY_MAX } from './schemas-bulk.ts';
+import { labelSelector } from './schemas-lists.ts';
 
 export const preflightCheckView = z.strictObject({
   name: z.string(),
@@ -34,4 +37,18 @@ export const preflightView = z.strictObject({
   token: z.nullable(receiptToken),
   ek: ed25519Jwk,
 });
+/** `POST /v1/preflights`: machines of one project, by their labels or one by one. */
+export const preflightsRequest = z
+  .strictObject({
+    project: z.optional(projectName),
+    label: labelSelector.optional(),
+    vms: z.array(z.string().min(1).max(80)).min(1).max(TARGETS_MAX).optional(),
+    concurrency: z.number().int().min(1).max(CONCURRENCY_MAX).optional(),
+  })
+  .refine(({ label, vms }) => (label === undefined) !== (vms === undefined), { path: ['label'] });
+
+/** One line of its answer, for one machine; without an `answer` the code says what kept it from one. */
+export type PreflightLine = Readonly<
+  Pick<PreflightView, 'vm' | 'vm_name' | 'code' | 'can'> & { answer: PreflightView | null }
+>;
 export type PreflightView = z.infer<typeof preflightView>;

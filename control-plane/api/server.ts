@@ -23,6 +23,7 @@ import { invitationRoutes } from './routes-invitations.ts';
 import { operationRoutes } from './routes-operations.ts';
 import { passkeyRoutes } from './routes-passkeys.ts';
 import { apiKeyRoutes, projectRoutes } from './routes-people.ts';
+import { preflightsRoutes } from './routes-preflights.ts';
 import { provisioningRoutes } from './routes-provisioning.ts';
 import { releaseRoutes } from './routes-release.ts';
 import { sessionRoutes, signInRoutes } from './routes-sign-in.ts';
@@ -79,6 +80,7 @@ export async function buildServer(
   await app.register(async (machines) => provisioningRoutes(machines, parts));
   await app.register(async (operations) => operationRoutes(operations, parts));
   await app.register(async (bulks) => bulkRoutes(bulks, parts));
+  preflightsRoutes(app, parts, stop.signal);
   return app;
 }
 

@@ -44,7 +44,7 @@ export async function streamEvents(
       () => gone.abort(),
     );
   reply.hijack();
-  raw.writeHead(200, { ...plain(reply.getHeaders()), 'content-type': 'text/event-stream' });
+  raw.writeHead(200, { ...plainHeaders(reply), 'content-type': 'text/event-stream' });
   raw.write(': latchkey\n\n');
   // One timer for the whole stream: other machines' events wake this one, too, and must not put its heartbeat off. A
   // client that does not read gets none.
@@ -82,9 +82,10 @@ function drained(raw: FastifyReply['raw'], signal: AbortSignal): Promise<void> {
   });
 }
 
-function plain(headers: ReturnType<FastifyReply['getHeaders']>): Record<string, string | string[]> {
+/** What hooks have said by now, for an answer that Fastify does not send. */
+export function plainHeaders(reply: FastifyReply): Record<string, string | string[]> {
   return Object.fromEntries(
-    Object.entries(headers).flatMap(([name, value]) =>
+    Object.entries(reply.getHeaders()).flatMap(([name, value]) =>
       value === undefined ? [] : [[name, Array.isArray(value) ? value : String(value)]],
     ),
   );

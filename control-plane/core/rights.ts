@@ -58,6 +58,7 @@ const needs: Readonly<Record<string, Need>> = {
   setOwner: administer('vm'),
   getPreflight: read('vm'),
   askPreflight: operate('vm'),
+  askPreflights: operate('project'),
   buildReleaseIntent: operate('vm'),
   releaseVm: operate('vm'),
 

@@ -34,6 +34,7 @@ const table: Readonly<Record<string, Row>> = {
   'POST /v1/vms/:vm/owner': row('admins', 'nothing'),
   'GET /v1/vms/:vm/preflight': row('members', 'nothing'),
   'POST /v1/vms/:vm/preflight': row('operate', 'nothing'),
+  'POST /v1/preflights': row('operate', 'nothing'),
   'POST /v1/vms/:vm/release-intent': row('operate', 'nothing'),
   'POST /v1/vms/:vm/release': row('operate', 'nothing'),
   'POST /v1/operations': row('operate', 'nothing'),
@@ -202,6 +203,7 @@ async function ask(request: string, { key, cookie = {}, of = things, byName = fa
   const bodies: Record<string, object> = {
     'POST /v1/operations': { vm, account: { mode: 'generated' } },
     'POST /v1/join-tokens': { project: of.project },
+    'POST /v1/preflights': { project: of.project, vms: [things.vm] },
     'POST /v1/bulk': { project: of.project, vms: [things.vm], account: {} },
     'POST /v1/webhooks': { project: of.project, url: 'https://hooks.invalid/' },
     'POST /v1/projects': { name: 'made' },
