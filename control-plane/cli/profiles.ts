@@ -33,7 +33,7 @@ function pathOf(name: string): string {
   return join(folder(), 'profiles', `${name}.json`);
 }
 
-export async function findProfile(name: string): Promise<Profile | undefined> {
+async function findProfile(name: string): Promise<Profile | undefined> {
   const path = pathOf(name);
   const text = await readIfThere(path);
   if (text === undefined) return undefined;

@@ -23,11 +23,6 @@ export function treeOf(program: Command): Node[] {
   return visit(program, '');
 }
 
-/** The one that `command` is a part of. */
-export function rootOf(command: Command): Command {
-  return command.parent ? rootOf(command.parent) : command;
-}
-
 /** Those that do something. */
 export function leavesOf(program: Command): Node[] {
   return treeOf(program).filter(({ children }) => children.length === 0);

@@ -1,14 +1,12 @@
 // What becomes of a webhook's message after each attempt, and when the next one is.
 
-export const ATTEMPTS_MAX = 10;
-
 /** `error` is `null` where the receiver took it. */
 export type Attempt = Readonly<{ status: number | null; error: string | null }>;
 export type After = Readonly<{ state: 'delivered' | 'pending' | 'dead'; delayMs: number }>;
 export type Pace = Readonly<{ attemptsMax: number; firstMs: number; factor: number; longestMs: number }>;
 
 /** Ten attempts over a day and a half: a receiver may be away over a night. */
-export const PACE: Pace = { attemptsMax: ATTEMPTS_MAX, firstMs: 5_000, factor: 4, longestMs: 43_200_000 };
+export const PACE: Pace = { attemptsMax: 10, firstMs: 5_000, factor: 4, longestMs: 43_200_000 };
 
 /** The receiver's own word that nothing more shall come. */
 const GONE = 410;

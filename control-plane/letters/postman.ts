@@ -18,7 +18,7 @@ const ATTEMPTS_MAX = 12;
 const FIRST_DELAY_MS = 30_000;
 const DELAY_MS_MAX = 14_400_000;
 
-export type PostmanParts = Readonly<{ store: Store; mailer: Mailer; origin: () => string; log: Logger }>;
+type PostmanParts = Readonly<{ store: Store; mailer: Mailer; origin: () => string; log: Logger }>;
 
 /** Looks now and then, until the returned function is called. */
 export function startPostman(parts: PostmanParts): () => Promise<void> {

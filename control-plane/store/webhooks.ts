@@ -10,7 +10,7 @@ import type { DeliveryTable, Tables, WebhookTable } from './tables.ts';
 
 export type Webhook = Readonly<Omit<WebhookTable, 'events_json'> & { events: readonly string[] }>;
 export type Delivery = Readonly<Omit<DeliveryTable, 'seq'> & { seq: number }>;
-export type DeliveryState = Delivery['state'];
+type DeliveryState = Delivery['state'];
 
 const now = sql<number>`clock_ms()`;
 const inFuture = (ms: number) => sql<number>`clock_ms() + ${sql.val(ms)}`;
@@ -60,7 +60,7 @@ export async function countDeliveries(db: Db, webhooks: readonly string[], state
   return new Map(rows.map(({ webhook, count }) => [webhook, Number(count)]));
 }
 
-export type NewDelivery = Pick<Delivery, 'id' | 'webhook' | 'type' | 'body'>;
+type NewDelivery = Pick<Delivery, 'id' | 'webhook' | 'type' | 'body'>;
 
 export async function insertDeliveries(trx: Write, made: readonly NewDelivery[]): Promise<void> {
   if (made.length === 0) return;
@@ -159,7 +159,7 @@ export async function freeHands(db: Db, webhook: string, inHandMax: number): Pro
   return Math.max(0, inHandMax - Number(count));
 }
 
-export type Claim = Readonly<{ lease: string; leaseMs: number; inHandMax: number }>;
+type Claim = Readonly<{ lease: string; leaseMs: number; inHandMax: number }>;
 export type Claimed = Delivery & Pick<Webhook, 'url' | 'secret'>;
 
 /** Takes messages of that receiver in hand, so many that no more than `inHandMax` are, here and elsewhere. */
@@ -209,7 +209,7 @@ export async function releaseDelivery(trx: Write, id: string, lease: string): Pr
 const heldBy = (trx: Write, id: string, lease: string) =>
   trx.updateTable('deliveries').where('id', '=', id).where('lease', '=', lease);
 
-export type DeliveryFilter = Readonly<{
+type DeliveryFilter = Readonly<{
   state?: DeliveryState | undefined;
   /** The number of the one before the first. */
   after?: number | undefined;

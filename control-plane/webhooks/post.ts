@@ -20,7 +20,7 @@ export type PostParts = Readonly<{
   names?: Names;
 }>;
 
-export type Post = Readonly<{ url: string; headers: Readonly<Record<string, string>>; body: string }>;
+type Post = Readonly<{ url: string; headers: Readonly<Record<string, string>>; body: string }>;
 
 const DNS = { timeout: 2_000, tries: 2 };
 const HEADER_BYTES_MAX = 8_192;

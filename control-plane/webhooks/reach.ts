@@ -7,7 +7,7 @@ import { isLoopback } from '../config/checks.ts';
 /** As configured: an address and the length of its prefix. */
 export type Network = readonly [address: string, bits: number];
 
-export type UrlFault = 'url' | 'credentials' | 'https' | 'address';
+type UrlFault = 'url' | 'credentials' | 'https' | 'address';
 
 const bare = (host: string) => host.replace(/^\[|\]$/g, '');
 
