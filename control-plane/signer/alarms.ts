@@ -1,6 +1,7 @@
 // What somebody should hear of: written into the audit with the decision itself, mailed to the operator concerned where there
 // is an address, and asked for by the control plane, which puts it into its history. A letter that fails stops nothing.
 
+import type { FactorMethod } from '../../protocol/command.ts';
 import type { Failure } from '../../protocol/failure.ts';
 import { factorsOf } from './factor-records.ts';
 import type { AuditEntry } from './ledger.ts';
@@ -24,17 +25,35 @@ const ALARMS_MAX = 100;
 export type Alarm = AuditEntry & Readonly<{ kind: AlarmKind; operator: string }>;
 
 /** Part of the caller's transaction. The returned function writes the letter, once the transaction is done. */
-export function raise({ ledger, mailer, log }: SignerParts, alarm: Alarm): () => void {
+export function raise(parts: SignerParts, alarm: Alarm): () => void {
   const { kind, operator, op } = alarm;
-  ledger.audit(alarm);
-  log.warn({ alarm: kind, operator, op: op ?? null }, 'alarm');
-  // Read now: a recovery takes the address away.
+  parts.ledger.audit(alarm);
+  parts.log.warn({ alarm: kind, operator, op: op ?? null }, 'alarm');
+  const about = op === undefined ? '' : `Operation: ${op}\n`;
+  return letterTo(parts, operator, { about: kind, text: `${letters[kind]}\n\nOperator: ${operator}\n${about}` });
+}
+
+/** Whoever did it, the operator hears of it where there was an address before. To be called before the change. */
+export function tellOfFactor(
+  parts: SignerParts,
+  operator: string,
+  { kind, change }: Readonly<{ kind: FactorMethod; change: 'registered' | 'removed' }>,
+): () => void {
+  const text = `A verification method in your name was ${change}: ${kind}. If you do not know of it, tell whoever runs Latchkey.`;
+  return letterTo(parts, operator, { about: `factor.${change}`, text: `${text}\n\nOperator: ${operator}\n` });
+}
+
+/** The address is read now: what comes next may take it away. */
+function letterTo(
+  { ledger, mailer, log }: SignerParts,
+  operator: string,
+  { about, text }: Readonly<{ about: string; text: string }>,
+): () => void {
   const to = factorsOf(ledger, operator).find((factor) => factor.kind === 'email')?.material;
   return () => {
     if (!mailer || to === undefined) return;
-    const text = `${letters[kind]}\n\nOperator: ${operator}\n${op === undefined ? '' : `Operation: ${op}\n`}`;
     mailer.send({ to, subject: `Latchkey: a warning for ${operator}`, text }).catch((error: Failure) => {
-      log.error({ code: error.code, details: error.details, alarm: kind }, 'the letter could not be sent');
+      log.error({ code: error.code, details: error.details, alarm: about }, 'the letter could not be sent');
     });
   };
 }

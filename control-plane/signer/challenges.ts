@@ -5,6 +5,7 @@ import { Failure } from '../../protocol/failure.ts';
 import { readIntent, type WorkIntent } from '../../protocol/intent.ts';
 import { toBase64url } from '../../protocol/keys.ts';
 import { OPERATOR_KEYS_MAX } from '../../protocol/limits.ts';
+import { tellOfFactor } from './alarms.ts';
 import {
   allFactors,
   deleteEnrolment,
@@ -159,6 +160,7 @@ export async function registerPasskey(
   if (challenge === null) throw new Failure('STATE_CONFLICT', { reason: 'no_options' });
   const { kid, material } = await readCreation(response as never, placeOf(parts.origin()), challenge);
   const at = nowS();
+  const letter = tellOfFactor(parts, operator, { kind: 'passkey', change: 'registered' });
   ledger.transaction(() => {
     const passkeys = allFactors(ledger).filter(({ kind }) => kind === 'passkey');
     if (passkeys.some((factor) => factor.kid === kid)) throw new Failure('ALREADY_EXISTS', { factor: 'passkey' });
@@ -175,6 +177,7 @@ export async function registerPasskey(
       data: { kind: 'passkey', kid, passkey: { x, y, rp_id, origin } },
     });
   });
+  letter();
   return { kid };
 }
 

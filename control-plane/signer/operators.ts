@@ -6,7 +6,7 @@ import { publicKey, thumbprint, toBase64url } from '../../protocol/keys.ts';
 import { OPERATOR_KEYS_MAX } from '../../protocol/limits.ts';
 import type { OperatorKeys } from '../../protocol/root.ts';
 import type { Ed25519Jwk } from '../../protocol/schema.ts';
-import { raise } from './alarms.ts';
+import { raise, tellOfFactor } from './alarms.ts';
 import {
   allFactors,
   deleteAllOf,
@@ -54,8 +54,10 @@ export async function addOperator(parts: SignerParts, asked: AddParams): Promise
 }
 
 /** One authenticator and one address an operator; one key serves one operator. */
-function add({ ledger, nowS }: SignerParts, operator: string, { kind, kid, material }: NewFactor): void {
+function add(parts: SignerParts, operator: string, { kind, kid, material }: NewFactor): void {
+  const { ledger, nowS } = parts;
   const at = nowS();
+  const letter = tellOfFactor(parts, operator, { kind, change: 'registered' });
   ledger.transaction(() => {
     const same = allFactors(ledger).filter((factor) => factor.kind === kind);
     demandOwnMailbox(same, operator, { kind, material });
@@ -70,6 +72,7 @@ function add({ ledger, nowS }: SignerParts, operator: string, { kind, kid, mater
     const shown = kind === 'key' ? { key: JSON.parse(material) as Ed25519Jwk } : {};
     ledger.audit({ at, kind: 'factor.added', operator, data: { kind, kid, ...shown } });
   });
+  letter();
 }
 
 /** Whoever reads the mailbox of two operators would be two people. */
@@ -97,7 +100,9 @@ function invite({ ledger, randomBytes, nowS }: SignerParts, operator: string): s
 }
 
 /** Those handed out before are void. */
-function replaceRecoveryCodes({ ledger, randomBytes, nowS }: SignerParts, operator: string): string[] {
+function replaceRecoveryCodes(parts: SignerParts, operator: string): string[] {
+  const { ledger, randomBytes, nowS } = parts;
+  const letter = tellOfFactor(parts, operator, { kind: 'recovery', change: 'registered' });
   const codes = Array.from({ length: RECOVERY_CODES }, () => drawRecoveryCode(randomBytes));
   const at = nowS();
   ledger.transaction(() => {
@@ -107,6 +112,7 @@ function replaceRecoveryCodes({ ledger, randomBytes, nowS }: SignerParts, operat
     }
     ledger.audit({ at, kind: 'factor.added', operator, data: { kind: 'recovery', count: codes.length } });
   });
+  letter();
   return codes;
 }
 
@@ -146,9 +152,11 @@ export function listOperators({ ledger }: SignerParts): Result<AdminMethods, 'op
 }
 
 export function removeFactor(
-  { ledger, nowS }: SignerParts,
+  parts: SignerParts,
   { name, kind, kid }: Params<AdminMethods, 'factor.remove'>,
 ): Result<AdminMethods, 'factor.remove'> {
+  const { ledger, nowS } = parts;
+  const letter = tellOfFactor(parts, name, { kind, change: 'removed' });
   ledger.transaction(() => {
     if (deleteFactors(ledger, name, kind, kid ?? null) === 0) throw new Failure('FACTOR_UNKNOWN', { operator: name });
     // A code in the old mailbox is none of the next address's.
@@ -156,6 +164,7 @@ export function removeFactor(
     setFailures(ledger, name, { consecutive: 0, last_at: 0 });
     ledger.audit({ at: nowS(), kind: 'factor.removed', operator: name, data: { kind, kid: kid ?? null } });
   });
+  letter();
   return {};
 }
 

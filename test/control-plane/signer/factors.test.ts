@@ -225,6 +225,18 @@ describe('a passkey', () => {
 
 const onIntent = ({ op, intent_hash }: Built) => ({ op, intent_hash });
 
+test('whatever is registered or removed in somebody’s name is told to the address that was known before', async () => {
+  await desk.admin('operator.add', { name: 'ada', email: 'ada@example.org' });
+  expect(desk.letters).toEqual([]);
+  await desk.admin('operator.add', { name: 'ada' });
+  await desk.admin('operator.add', { name: 'ada', recovery: true });
+  await desk.admin('factor.remove', { name: 'ada', kind: 'totp' });
+  await desk.admin('factor.remove', { name: 'ada', kind: 'email' });
+  const told = desk.letters.map(({ to, text }) => [to, /was (\w+: \w+)/.exec(text)?.[1]]);
+  const all = ['registered: totp', 'registered: recovery', 'removed: totp', 'removed: email'];
+  expect(told).toEqual(all.map((what) => ['ada@example.org', what]));
+});
+
 describe('a recovery code', () => {
   test('proves one intent, once, is kept as its hash alone, and its use is an alarm', async () => {
     await desk.admin('operator.add', { name: 'ada', email: 'ada@example.org' });
