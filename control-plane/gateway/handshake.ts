@@ -1,7 +1,7 @@
 // From an open socket to an authenticated session: challenge, hello, welcome, hello_ok. A peer that does not prove itself
 // learns nothing but that it was closed.
 
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, Failure } from '../../protocol/failure.ts';
 import { toBase64url } from '../../protocol/keys.ts';
 import { HANDSHAKE_TIMEOUT_MS } from '../../protocol/limits.ts';
@@ -74,7 +74,11 @@ export async function shakeHands(
 function untilEven(askedAt: number): () => Promise<void> {
   return async () => {
     const left = () => askedAt + REFUSED_AFTER_MS - performance.now();
-    while (left() > 0) await sleep(Math.ceil(left()));
+    // A turn of the loop first: timers go by the time at its beginning, which a commit in this turn has left behind.
+    await nextTurn();
+    if (left() > 1) await sleep(Math.floor(left()));
+    // Timers know whole milliseconds alone: the rest would tell what came before.
+    while (left() > 0) await nextTurn();
   };
 }
 
