@@ -205,7 +205,7 @@ const table = {
   // People.
   SIGN_IN_REFUSED: refused(
     'Signing in was refused.',
-    'Look at what was entered; who was never invited, or has forgotten the password, asks an admin for an invitation.',
+    'Look at what was entered, or use another way to sign in; who was never invited asks an admin for an invitation.',
   ),
   ORIGIN_REFUSED: refused(
     'The request comes from a page of another site.',
