@@ -44,7 +44,8 @@ export async function streamEvents(
       () => gone.abort(),
     );
   reply.hijack();
-  raw.writeHead(200, { ...plainHeaders(reply), 'content-type': 'text/event-stream' });
+  // A connection is not used again after a stream: at its end it would stay open, and hold up the end of the server.
+  raw.writeHead(200, { ...plainHeaders(reply), 'content-type': 'text/event-stream', connection: 'close' });
   raw.write(': latchkey\n\n');
   // One timer for the whole stream: other machines' events wake this one, too, and must not put its heartbeat off. A
   // client that does not read gets none.
