@@ -92,6 +92,7 @@ export async function openWeb(
     requestsPerMinuteMax: REQUESTS_PER_MINUTE_MAX,
     webhooks: options.webhooks,
     traces,
+    mailer,
   };
   if (role !== 'gateway') {
     await recoverApprovals(parts, await operationsUnderWatch(store.db));

@@ -8,6 +8,7 @@ import type { Agents } from '../gateway/agents.ts';
 import type { Traces } from '../observability/traces.ts';
 import type { People } from '../people/sign-in.ts';
 import type { SignerClient } from '../signer/client.ts';
+import type { Mailer } from '../signer/mailer.ts';
 import type { Store } from '../store/store.ts';
 
 export type ApiParts = Readonly<{
@@ -25,6 +26,8 @@ export type ApiParts = Readonly<{
   webhooks: WebhookOptions;
   traces?: Traces | null;
   people: People;
+  /** For invitations; `null`: no mail is set up. */
+  mailer: Mailer | null;
   /** Where browsers find this. */
   publicUrl: () => string;
 }>;

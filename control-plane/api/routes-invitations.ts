@@ -3,9 +3,10 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { Failure } from '../../protocol/failure.ts';
+import { codeOf, Failure } from '../../protocol/failure.ts';
 import { sha256Text, toBase64url } from '../../protocol/keys.ts';
 import { newId } from '../../protocol/schema.ts';
+import { invitationLetter } from '../core/letter.ts';
 import { may } from '../core/rights.ts';
 import { AUTH_PATH } from '../people/sign-in.ts';
 import { appendEvent } from '../store/events.ts';
@@ -59,7 +60,8 @@ export function invitationRoutes(root: FastifyInstance, parts: ApiParts): void {
       });
       // After the `#`, which browsers keep to themselves.
       const link = `${publicUrl()}/invitation#${secret}`;
-      return reply.status(201).send({ ...viewInvitation(invitation, at), link });
+      const mailed = await mail(parts, invitation, link);
+      return reply.status(201).send({ ...viewInvitation(invitation, at), link, mailed });
     },
   );
 
@@ -93,6 +95,19 @@ export function invitationRoutes(root: FastifyInstance, parts: ApiParts): void {
     { schema: { body: acceptRequest, response: { 201: acceptedView } } },
     async (request, reply) => reply.status(201).send(await accept(parts, request.body)),
   );
+}
+
+/** Once, and now: the link is kept nowhere, so that nothing here could send it later. */
+async function mail({ mailer, log }: ApiParts, invitation: Invitation, link: string): Promise<boolean> {
+  if (!mailer) return false;
+  const { email, operator, role, project, created_by: by, expires_at: expiresAt } = invitation;
+  try {
+    await mailer.send({ to: email, ...invitationLetter({ operator, role, project, by, link, expiresAt }) });
+    return true;
+  } catch (error) {
+    log.warn({ code: codeOf(error) ?? 'INTERNAL', invitation: invitation.id }, 'an invitation was not mailed');
+    return false;
+  }
 }
 
 type Accepting = Readonly<{ invitation: string; name: string; password?: string | undefined }>;

@@ -64,8 +64,8 @@ export const invitationView = z.strictObject({
   expires_at: time,
   state: z.enum(['live', 'accepted', 'expired', 'revoked']),
 });
-/** `link` is shown once: whoever opens it is who was invited. */
-export const invitationCreated = z.strictObject({ ...invitationView.shape, link: z.string() });
+/** `link` is shown once: whoever opens it is who was invited. `mailed`: the mail server took a letter with it. */
+export const invitationCreated = z.strictObject({ ...invitationView.shape, link: z.string(), mailed: z.boolean() });
 export const invitationList = z.strictObject({ items: z.array(invitationView) });
 export const invitationParams = z.strictObject({ id: z.string().regex(/^inv_[0-9a-hjkmnp-tv-z]{26}$/) });
 

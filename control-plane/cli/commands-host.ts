@@ -141,9 +141,12 @@ function registerOperator(operator: Command): void {
     .option('--project <project>', 'of which project they become a member; the installation’s own without it');
   onServer<InviteOptions>(invite, async ({ api }, { json, email, role, project }, [name = '']) => {
     const asked = { operator: name, email, role, ...(project === undefined ? {} : { project }) };
-    const { link, expires_at } = await api.invite(asked);
-    if (json) writeJson({ event: 'invited', operator: name, email, role, link, expires_at });
-    else writeLine(`${link}\nShown this once. Whoever opens it until ${expires_at} signs in as ${name}.`);
+    const { link, mailed, expires_at } = await api.invite(asked);
+    if (json) writeJson({ event: 'invited', operator: name, email, role, link, mailed, expires_at });
+    else {
+      const how = mailed ? `Mailed to ${email}, and shown` : 'Shown';
+      writeLine(`${link}\n${how} this once. Whoever opens it until ${expires_at} signs in as ${name}.`);
+    }
   });
 
   const exported = withJson(operator.command('export'))

@@ -1,5 +1,5 @@
-// What the owner of a machine is written after a reset of it: what was done, when, by whom, how it ended, and what to do if it
-// was not them. No secret is in it, and nothing that a machine said of itself.
+// Letters. What the owner of a machine is written after a reset of it: what was done, when, by whom, how it ended, and what to do
+// if it was not them; no secret is in it, and nothing that a machine said of itself. And what somebody is written who is invited.
 
 import { codes, isCode } from '../../protocol/codes.ts';
 import type { State } from '../../protocol/lifecycle.ts';
@@ -45,6 +45,31 @@ export function letterOf({ operation, vmName, origin }: Told): Readonly<{ subjec
     '',
   ];
   return { subject: `Password reset on ${vmName}: ${state}`, text: lines.join('\n') };
+}
+
+export type Invited = Readonly<{
+  operator: string;
+  role: string;
+  project: string;
+  by: string;
+  link: string;
+  expiresAt: number;
+}>;
+
+/** Whoever reads it can come: it goes to the invited address and nowhere else. */
+export function invitationLetter(invited: Invited): Readonly<{ subject: string; text: string }> {
+  const { operator, role, project, by, link, expiresAt } = invited;
+  const lines = [
+    `${by} invites you to Latchkey, as ${operator}: ${role} in the project ${project}.`,
+    '',
+    `Open this before ${timeText(expiresAt)}. It works once:`,
+    '',
+    `  ${link}`,
+    '',
+    'Whoever has this link can come in your place: pass it on to nobody. If you expected no invitation, do nothing.',
+    '',
+  ];
+  return { subject: `Latchkey: invitation for ${operator}`, text: lines.join('\n') };
 }
 
 const timeText = (ms: number | null) => (ms === null ? 'not known' : `${new Date(ms).toISOString().slice(0, 19)}Z`);

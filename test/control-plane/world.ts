@@ -27,7 +27,7 @@ import { openLog } from '../../control-plane/log.ts';
 import { lazily, type PeopleParts } from '../../control-plane/people/people.ts';
 import { adminClient, type SignerClient, signerClient } from '../../control-plane/signer/client.ts';
 import { SignerLedger } from '../../control-plane/signer/ledger.ts';
-import type { Letter } from '../../control-plane/signer/mailer.ts';
+import type { Letter, Mailer } from '../../control-plane/signer/mailer.ts';
 import { serveSigner } from '../../control-plane/signer/server.ts';
 import { insertOperator } from '../../control-plane/store/operators.ts';
 import { cookieSecret } from '../../control-plane/store/people.ts';
@@ -62,6 +62,14 @@ export class World {
   readonly logged: string[] = [];
   /** Every letter that was sent. */
   readonly letters: Letter[] = [];
+  /** Takes no letter while this says so. */
+  mailIsDown = false;
+  readonly #mailer: Mailer = {
+    send: async (letter) => {
+      if (this.mailIsDown) throw new Failure('MAIL_UNAVAILABLE', { reason: 'down' });
+      this.letters.push(letter);
+    },
+  };
   readonly #undo: (() => Promise<unknown> | unknown)[] = [];
   origin = '';
   /** What happens, once, while the signer is asked for that. */
@@ -158,6 +166,7 @@ export class World {
         ...{ db: store.db, secret, origin: this.publicUrl, oidc: limits.oidc ?? null },
         signInsPerMinuteMax: limits.signInsPerMinuteMax ?? 1_000,
       })),
+      mailer: this.#mailer,
       publicUrl: () => this.publicUrl,
       requestsPerMinuteMax,
       webhooks: { allowed: [['127.0.0.0', 8]], ca: null },
@@ -183,7 +192,7 @@ export class World {
       authority,
       randomBytes: kernel,
       nowS: () => Math.floor(this.now / 1000),
-      mailer: { send: async (letter: Letter) => void this.letters.push(letter) },
+      mailer: this.#mailer,
       origin: () => this.publicUrl,
       log,
     };

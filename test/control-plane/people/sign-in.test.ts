@@ -43,6 +43,24 @@ describe('an invitation', () => {
     expect(said(await browser.ask('POST', '/v1/join-tokens', {}))).toEqual([403, 'FORBIDDEN']);
   });
 
+  test('is mailed to who was invited, with the link, and is as good where no mail goes', async () => {
+    const mailed = await invite({ operator: 'wanda', email: 'w@example.test' });
+    expect(mailed.body).toMatchObject({ mailed: true });
+    const letter = world.letters.at(-1);
+    expect([letter?.to, letter?.text.includes(`\n  ${String(mailed.body['link'])}\n`)]).toEqual([
+      'w@example.test',
+      true,
+    ]);
+    world.mailIsDown = true;
+    const unmailed = await invite({ operator: 'vera', email: 'v@example.test' });
+    world.mailIsDown = false;
+    expect(unmailed.body).toMatchObject({ mailed: false });
+    expect((await accept(secretOf(unmailed))).status).toBe(201);
+    // What makes somebody come is in no log, whether it went out or not.
+    for (const answer of [mailed, unmailed]) expect(world.logged.join('')).not.toContain(secretOf(answer));
+    await world.ask('DELETE', `/v1/invitations/${String(mailed.body['id'])}`);
+  });
+
   test('is worthless once it is revoked or over, and another one is no other person', async () => {
     const [revoked, old] = [
       await invite({ operator: 'yuri', email: 'yy@example.test' }),
@@ -56,7 +74,7 @@ describe('an invitation', () => {
     expect(said(await accept('A'.repeat(43)))).toEqual([403, 'AUTHZ_INVALID']);
     expect(said(await invite({}))).toEqual([409, 'ALREADY_EXISTS']);
     const listed = (await world.ask('GET', '/v1/invitations')).body['items'] as { state: string }[];
-    expect(listed.map(({ state }) => state).toSorted()).toEqual(['accepted', 'live', 'revoked']);
+    expect(listed.map(({ state }) => state).toSorted()).toEqual(['accepted', 'accepted', 'live', 'revoked', 'revoked']);
   });
 
   test('of an admin of one project gives nobody what an operator of another has', async () => {
