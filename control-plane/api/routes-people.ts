@@ -3,13 +3,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { Failure } from '../../protocol/failure.ts';
-import { sha256Text, toBase64url } from '../../protocol/keys.ts';
 import { may } from '../core/rights.ts';
-import { type ApiKey, apiKeyId, findApiKey, insertApiKey, listApiKeys, revokeApiKey } from '../store/api-keys.ts';
+import { findApiKey, listApiKeys, revokeApiKey } from '../store/api-keys.ts';
 import { appendEvent } from '../store/events.ts';
 import { operatorExists } from '../store/operators.ts';
 import { insertProject, type Member, membersOf, projectExists, putMember, removeMember } from '../store/projects.ts';
 import type { Write } from '../store/store.ts';
+import { drawApiKey, keepApiKey, keyEvent, type NewKey, viewKey } from './api-keys.ts';
 import type { ApiParts } from './parts.ts';
 import { callerOf, operatorOf, projectOf } from './requests.ts';
 import { emptyView, projectParams } from './schemas.ts';
@@ -114,16 +114,9 @@ export function apiKeyRoutes(root: FastifyInstance, { store, installation, rando
     '/v1/api-keys',
     { schema: { body: apiKeyRequest, response: { 201: apiKeyCreated } } },
     async (request, reply) => {
-      const api_key = `lk_${toBase64url(randomBytes(32))}`;
-      const sha256 = await sha256Text(api_key);
+      const drawn = await drawApiKey(randomBytes);
       const key = withinOwn(request, request.body, nowMs());
-      await store.write(async (trx) => {
-        await insertApiKey(trx, sha256, key);
-        await appendEvent(trx, keyEvent('api_key.created', key, apiKeyId(sha256), key.operator, key.createdAt));
-      });
-      return reply
-        .status(201)
-        .send({ ...viewKey({ ...key, id: apiKeyId(sha256), revokedAt: null }, nowMs()), api_key });
+      return reply.status(201).send(await store.write((trx) => keepApiKey(trx, drawn, key)));
     },
   );
 
@@ -150,8 +143,6 @@ export function apiKeyRoutes(root: FastifyInstance, { store, installation, rando
   );
 }
 
-type NewKey = Omit<ApiKey, 'id' | 'revokedAt'>;
-
 /** What a key is made for is within what it is made with. Throws `FORBIDDEN`, or `NOT_FOUND` for a foreign project. */
 function withinOwn(request: FastifyRequest, asked: ApiKeyRequest, now: number): NewKey {
   const { operator, memberships, scopes, expiresAt, project: bound } = callerOf(request);
@@ -163,25 +154,4 @@ function withinOwn(request: FastifyRequest, asked: ApiKeyRequest, now: number): 
   if (expiresAt !== null && until > expiresAt && asked.ttl_s !== undefined)
     throw new Failure('FORBIDDEN', { field: 'ttl_s' });
   return { operator, name, scopes: wanted, project, createdAt: now, expiresAt: Math.min(until, expiresAt ?? until) };
-}
-
-function keyEvent(
-  type: string,
-  { operator: owner, scopes, project }: NewKey,
-  id: string,
-  operator: string,
-  at: number,
-) {
-  const data = { key: id, owner, operator, scopes: scopes.join(' ') };
-  return { at, vm: null, op: null, type, data, project: project ?? undefined };
-}
-
-function viewKey({ id, operator, name, scopes, project, createdAt, expiresAt, revokedAt }: ApiKey, now: number) {
-  const iso = (ms: number) => new Date(ms).toISOString();
-  const ended = expiresAt !== null && expiresAt <= now ? ('expired' as const) : ('live' as const);
-  return {
-    ...{ id, operator, name, scopes: [...scopes], project, created_at: iso(createdAt) },
-    expires_at: expiresAt === null ? null : iso(expiresAt),
-    state: revokedAt === null ? ended : ('revoked' as const),
-  };
 }
