@@ -37,6 +37,8 @@ import { ATTEMPT_MS_MAX, startCourier } from './webhooks/courier.ts';
 const REQUESTS_PER_MINUTE_MAX = 6_000;
 /** From one address. */
 const SIGN_INS_PER_MINUTE_MAX = 10;
+/** As RFC 8628 has it. */
+const LOGIN_POLL_S = 5;
 /** Whose key the file `api-key` is. */
 const FIRST_MEMBER = { operator: 'admin', project: 'default', role: 'admin' } as const;
 
@@ -88,6 +90,7 @@ export async function openWeb(
     agentUrl: () => addresses.agent,
     caPem: tls?.caPem ?? '',
     people: role === 'gateway' ? nobody : await peopleOf(store, options, () => addresses.url, around),
+    loginPollS: LOGIN_POLL_S,
     publicUrl: () => addresses.url,
     requestsPerMinuteMax: REQUESTS_PER_MINUTE_MAX,
     webhooks: options.webhooks,

@@ -211,6 +211,13 @@ const table = {
     'The request comes from a page of another site.',
     'Use the address of the control plane itself; if you did, set --public-url to it.',
   ),
+  LOGIN_PENDING: refusedForNow(
+    'Nobody has let this program in yet.',
+    'Open the address that it showed, and ask again later.',
+  ),
+  LOGIN_SLOW_DOWN: refusedForNow('The program asks too often whether it was let in.', 'Ask five seconds less often.'),
+  LOGIN_EXPIRED: refused('The code is over.', 'Run `latchkey login` again, and use the code within ten minutes.'),
+  LOGIN_DENIED: refused('The login was denied in the browser.', 'If that was not meant, run `latchkey login` again.'),
 } as const satisfies Record<string, CodeEntry>;
 
 export type Code = keyof typeof table;

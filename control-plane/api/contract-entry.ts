@@ -12,7 +12,13 @@ export type Entry = Readonly<{
   /** Without an API key. */
   open?: true;
   /** Of an answer that no schema describes. */
-  type?: 'text/event-stream' | 'application/x-ndjson' | 'text/html' | 'application/json';
+  type?:
+    | 'text/event-stream'
+    | 'application/x-ndjson'
+    | 'text/html'
+    | 'text/css'
+    | 'text/javascript'
+    | 'application/json';
   /** It sends a browser on, and answers nothing else. */
   moves?: true;
 }>;

@@ -116,6 +116,8 @@ const TYPES = {
   'application/x-ndjson': 'string',
   'text/event-stream': 'string',
   'text/html': 'string',
+  'text/css': 'string',
+  'text/javascript': 'string',
   'application/json': 'object',
 } as const;
 

@@ -28,6 +28,8 @@ export type ApiParts = Readonly<{
   people: People;
   /** For invitations; `null`: no mail is set up. */
   mailer: Mailer | null;
+  /** How often a program may ask whether it was let in, at first. */
+  loginPollS: number;
   /** Where browsers find this. */
   publicUrl: () => string;
 }>;

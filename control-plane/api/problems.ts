@@ -11,6 +11,10 @@ import type { Problem } from './schemas.ts';
 const statuses: Partial<Record<Code, number>> = {
   REQUEST_INVALID: 400,
   SCHEMA_INVALID: 400,
+  LOGIN_PENDING: 400,
+  LOGIN_SLOW_DOWN: 400,
+  LOGIN_EXPIRED: 400,
+  LOGIN_DENIED: 400,
   UNAUTHENTICATED: 401,
   FORBIDDEN: 403,
   SIGN_IN_REFUSED: 403,

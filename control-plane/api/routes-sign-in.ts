@@ -19,10 +19,11 @@ import {
   signInPasskeyParams,
   signInRequest,
   ssoQuery,
+  ssoRequest,
   ssoView,
 } from './schemas-sign-in.ts';
 
-/** Where a browser goes after single sign-on. */
+/** Where a browser goes after single sign-on, unless it came from a program's login. */
 const AFTER = `${AUTH_PATH}/session`;
 
 export function signInRoutes(root: FastifyInstance, parts: ApiParts): void {
@@ -38,16 +39,14 @@ export function signInRoutes(root: FastifyInstance, parts: ApiParts): void {
     },
   );
 
-  app.post(
-    `${AUTH_PATH}/sso`,
-    { schema: { body: emptyRequest, response: { 200: ssoView } } },
-    async (request, reply) => {
-      const urls = { callbackURL: AFTER, errorCallbackURL: `${AFTER}?sign-in=refused`, newUserCallbackURL: AFTER };
-      const body = { provider: PROVIDER, disableRedirect: true, ...urls };
-      const { url } = await ask(request, reply, { method: 'POST', path: '/sign-in/social', body });
-      return { url: String(url) };
-    },
-  );
+  app.post(`${AUTH_PATH}/sso`, { schema: { body: ssoRequest, response: { 200: ssoView } } }, async (request, reply) => {
+    const after = request.body?.user_code === undefined ? AFTER : `/device?user_code=${request.body.user_code}`;
+    const refused = `${after}${after.includes('?') ? '&' : '?'}sign-in=refused`;
+    const urls = { callbackURL: after, errorCallbackURL: refused, newUserCallbackURL: after };
+    const body = { provider: PROVIDER, disableRedirect: true, ...urls };
+    const { url } = await ask(request, reply, { method: 'POST', path: '/sign-in/social', body });
+    return { url: String(url) };
+  });
 
   app.get(
     `${AUTH_PATH}/callback/:provider`,

@@ -9,6 +9,9 @@ import { assertionResponse, attestationResponse } from '../signer/requests.ts';
 import { time } from './schemas.ts';
 import { role } from './schemas-people.ts';
 
+/** Of a program that waits to be let in, as people write it: with or without the dash, in whatever case. */
+export const userCode = z.string().regex(/^[B-DF-HJ-NP-TV-XZ]{4}-?[B-DF-HJ-NP-TV-XZ]{4}$/i);
+
 const email = z.string().max(254).regex(mailAddress);
 const password = z.string().min(PASSWORD_MIN).max(PASSWORD_MAX);
 const personName = z.string().trim().min(1).max(100);
@@ -23,7 +26,9 @@ export const sessionView = z.strictObject({
   expires_at: time,
 });
 
-/** `POST /v1/auth/sso`: where the browser goes next. */
+/** `POST /v1/auth/sso`: with the code of a program that waits, the browser comes back to that. */
+export const ssoRequest = z.strictObject({ user_code: userCode.optional() }).nullish();
+/** Where the browser goes next. */
 export const ssoView = z.strictObject({ url: z.string() });
 export const providerParams = z.strictObject({ provider: z.literal('sso') });
 /** What an OpenID provider adds to the address (OpenID Connect Core, 3.1.2.5). */

@@ -348,6 +348,8 @@ export const eventTypes = [
   'person.password_changed',
   'person.passkey_added',
   'person.passkey_removed',
+  'person.login_approved',
+  'person.login_denied',
   'operator.alarm',
   'operator.passkey',
   'vm.owner',

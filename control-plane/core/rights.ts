@@ -127,6 +127,11 @@ const needs: Readonly<Record<string, Need>> = {
   addSignInPasskey: 'person',
   listSignInPasskeys: 'person',
   removeSignInPasskey: 'person',
+  beginDeviceLogin: 'open',
+  takeDeviceLogin: 'open',
+  lookAtDeviceLogin: 'person',
+  approveDeviceLogin: 'person',
+  denyDeviceLogin: 'person',
   beginPasskey: 'signed_in',
   registerPasskey: 'signed_in',
   whoami: 'signed_in',
@@ -134,6 +139,9 @@ const needs: Readonly<Record<string, Need>> = {
   health: 'open',
   getOpenapi: 'open',
   readDocs: 'open',
+  devicePage: 'open',
+  deviceScript: 'open',
+  deviceStyle: 'open',
 };
 
 /** Throws for a request that nobody decided about: a defect. */

@@ -59,6 +59,7 @@ export function openPeople(parts: PeopleParts): People {
       return { id, operator, email, name, expiresAt: new Date(expiresAt).getTime() };
     },
     hashPassword: async (password) => (await library.$context).password.hash(password),
+    hasSso: () => parts.oidc !== null,
   };
 }
 
@@ -74,6 +75,7 @@ export function lazily(parts: () => PeopleParts): People {
     // Most requests come from programs, and carry none.
     sessionOf: async (cookie) => (cookie.includes(SESSION_COOKIE) ? opened().sessionOf(cookie) : null),
     hashPassword: (password) => opened().hashPassword(password),
+    hasSso: () => opened().hasSso(),
   };
 }
 

@@ -17,6 +17,8 @@ export type People = Readonly<{
   /** Whose cookie that is, if it is good now. */
   sessionOf(cookie: string): Promise<Session | null>;
   hashPassword(password: string): Promise<string>;
+  /** Whether there is a provider of single sign-on. */
+  hasSso(): boolean;
 }>;
 
 /** Where nobody signs in, as at a gateway alone. */
@@ -24,4 +26,5 @@ export const nobody: People = {
   handle: async () => new Response(null, { status: 404 }),
   sessionOf: async () => null,
   hashPassword: () => Promise.reject(new TypeError('nobody signs in here')),
+  hasSso: () => false,
 };

@@ -108,6 +108,8 @@ export const noticeKinds = [
   'person.password_changed',
   'person.passkey_added',
   'person.passkey_removed',
+  'person.login_approved',
+  'person.login_denied',
   'join_token.created',
   'join_token.revoked',
   'join_token.misused',

@@ -45,6 +45,8 @@ const kinds: Readonly<Record<string, Notice['kind']>> = {
   'person.password_changed': 'person.password_changed',
   'person.passkey_added': 'person.passkey_added',
   'person.passkey_removed': 'person.passkey_removed',
+  'person.login_approved': 'person.login_approved',
+  'person.login_denied': 'person.login_denied',
   'join_token.created': 'join_token.created',
   'join_token.revoked': 'join_token.revoked',
   'join_token.misused': 'join_token.misused',

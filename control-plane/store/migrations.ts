@@ -252,6 +252,19 @@ CREATE TABLE invitations (
 CREATE INDEX invitations_by_project ON invitations (project, created_at);
 `,
   },
+  {
+    version: 16,
+    sql: `
+CREATE TABLE device_logins (
+  sha256 TEXT PRIMARY KEY, user_code TEXT NOT NULL UNIQUE, host TEXT NOT NULL, address TEXT NOT NULL, scopes TEXT NOT NULL,
+  ttl_s INTEGER NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, interval_s INTEGER NOT NULL,
+  polled_at INTEGER, state TEXT NOT NULL, operator TEXT REFERENCES operators (name)) STRICT;
+CREATE INDEX device_logins_by_end ON device_logins (expires_at);
+CREATE TABLE device_tries (seq INTEGER PRIMARY KEY AUTOINCREMENT, who TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE INDEX device_tries_by_who ON device_tries (who, at);
+CREATE INDEX device_tries_by_time ON device_tries (at);
+`,
+  },
 ];
 
 export const SCHEMA_VERSION: number = migrations.at(-1)?.version ?? 0;

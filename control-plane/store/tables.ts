@@ -212,6 +212,23 @@ export type Tables = {
     updatedAt: string;
   };
   auth_settings: { name: string; value: string };
+  /** Of programs that wait for a person to let them in; the hash is of the code that the program has. */
+  device_logins: {
+    sha256: string;
+    user_code: string;
+    host: string;
+    address: string;
+    scopes: string;
+    ttl_s: number;
+    created_at: number;
+    expires_at: number;
+    interval_s: number;
+    polled_at: number | null;
+    state: string;
+    operator: string | null;
+  };
+  /** What is counted within a time: by person and by address. */
+  device_tries: { seq: Generated<number>; who: string; at: number };
   memberships: { operator: string; project: string; role: string; added_at: number };
   /** What the signer's audit has not taken yet. */
   handover: { seq: Generated<number>; item_json: string };

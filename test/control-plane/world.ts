@@ -167,6 +167,7 @@ export class World {
         signInsPerMinuteMax: limits.signInsPerMinuteMax ?? 1_000,
       })),
       mailer: this.#mailer,
+      loginPollS: 1,
       publicUrl: () => this.publicUrl,
       requestsPerMinuteMax,
       webhooks: { allowed: [['127.0.0.0', 8]], ca: null },

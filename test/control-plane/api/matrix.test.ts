@@ -100,6 +100,14 @@ const table: Readonly<Record<string, Row>> = {
   'POST /v1/auth/passkeys': row('people', 'own'),
   'GET /v1/auth/passkeys': row('people', 'own'),
   'DELETE /v1/auth/passkeys/:id': row('people', 'own'),
+  'POST /v1/auth/device': row('anyone', 'own'),
+  'POST /v1/auth/device/token': row('anyone', 'own'),
+  'POST /v1/auth/device/look': row('people', 'own'),
+  'POST /v1/auth/device/approve': row('people', 'own'),
+  'POST /v1/auth/device/deny': row('people', 'own'),
+  'GET /device': row('anyone', 'own'),
+  'GET /device/page.js': row('anyone', 'own'),
+  'GET /device/page.css': row('anyone', 'own'),
   'GET /healthz': row('anyone', 'own'),
   'GET /v1/openapi.json': row('anyone', 'own'),
   'GET /v1/docs': row('anyone', 'own'),
@@ -243,7 +251,16 @@ async function ask(request: string, { key, cookie = {}, of = things, byName = fa
 }
 
 async function trace(): Promise<string> {
-  const tables = ['events', 'operators', 'api_keys', 'join_tokens', 'operations', 'webhooks', 'deliveries'] as const;
+  const tables = [
+    'events',
+    'operators',
+    'api_keys',
+    'join_tokens',
+    'operations',
+    'webhooks',
+    'deliveries',
+    'device_logins',
+  ] as const;
   const count = async (of: (typeof tables)[number]) =>
     (await world.store.db.selectFrom(of).selectAll().execute()).length;
   return JSON.stringify(await Promise.all(tables.map(count)));

@@ -78,9 +78,9 @@ async function atProvider(url: string): Promise<string> {
   }
 }
 
-async function signIn(browser: Browser, as: Partial<typeof account>): Promise<Response> {
+async function signIn(browser: Browser, as: Partial<typeof account>, body?: object): Promise<Response> {
   account = { sub: `sub of ${as.email}`, email: '', email_verified: true, ...as };
-  const begun = await browser.ask('POST', '/v1/auth/sso');
+  const begun = await browser.ask('POST', '/v1/auth/sso', body);
   return back(browser, await atProvider(String(begun.body['url'])));
 }
 
@@ -109,6 +109,17 @@ test('who was invited by an address that the provider has verified comes in as t
   expect(told.map(({ data }) => data)).toMatchObject(
     ['ann', 'bob', 'ann'].map((operator) => ({ operator, method: 'sso' })),
   );
+});
+
+test('who came from the login of a program goes back to its page, however it ended, and to no other page', async () => {
+  const body = { user_code: 'BCDF-GHJK' };
+  const known = await signIn(new Browser(world), { email: 'ann@example.test' }, body);
+  expect(known.headers.get('location')).toBe('/device?user_code=BCDF-GHJK');
+  const unknown = await signIn(new Browser(world), { email: 'eve@example.test' }, body);
+  expect(unknown.headers.get('location')).toMatch(/^\/device\?user_code=BCDF-GHJK&sign-in=refused&error=/);
+  const elsewhere = await new Browser(world).ask('POST', '/v1/auth/sso', { user_code: '//evil.example' });
+  expect(said(elsewhere)).toEqual([400, 'REQUEST_INVALID']);
+  expect(await (await fetch(`${world.origin}/device`)).text()).toContain('data-sso="yes"');
 });
 
 test.each([

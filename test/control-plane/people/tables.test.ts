@@ -6,6 +6,17 @@ import { getMigrations } from 'better-auth/db/migration';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openPeople, optionsOf, type PeopleParts } from '../../../control-plane/people/people.ts';
 import {
+  type DeviceLogin,
+  decideLogin,
+  findLogin,
+  forgetLoginsBefore,
+  insertLogin,
+  insertTries,
+  mostTries,
+  notePoll,
+} from '../../../control-plane/store/device-logins.ts';
+import { insertOperatorAlone } from '../../../control-plane/store/operators.ts';
+import {
   cookieSecret,
   findInvitation,
   type Invitation,
@@ -67,6 +78,38 @@ describe.each(engines)('$name', ({ start }) => {
     ).toBeNull();
     expect((await post('/sign-out', {}, cookie)).status).toBe(200);
     expect(await people.sessionOf(cookie)).toBeNull();
+  });
+
+  test('a login that waits is found by either code, decided, and forgotten; tries are counted within their time', async () => {
+    const login: DeviceLogin = {
+      ...{ sha256: 'S', user_code: 'BCDFGHJK', host: 'desk', address: '::1', scopes: ['read', 'operate'], ttl_s: 60 },
+      ...{ created_at: T0, expires_at: T0 + 9, interval_s: 5, polled_at: null, state: 'pending', operator: null },
+    };
+    await store.write(async (trx) => {
+      await insertOperatorAlone(trx, 'ann', T0);
+      await insertLogin(trx, login);
+      await notePoll(trx, { sha256: 'S', polled_at: T0 + 1, interval_s: 10 });
+      await decideLogin(trx, 'S', { state: 'approved', operator: 'ann', scopes: ['read'] });
+      await insertTries(trx, ['a', 'b'], T0);
+      await insertTries(trx, ['b'], T0 + 1);
+    });
+    const decided = {
+      ...login,
+      polled_at: T0 + 1,
+      interval_s: 10,
+      state: 'approved',
+      operator: 'ann',
+      scopes: ['read'],
+    };
+    expect(await findLogin(store.db, 'user_code', 'BCDFGHJK')).toEqual(decided);
+    expect(await findLogin(store.db, 'sha256', 'S')).toEqual(decided);
+    expect(await findLogin(store.db, 'sha256', 'BCDFGHJK')).toBeNull();
+    const tries = (who: string[], since: number) => mostTries(store.db, who, since);
+    expect(await Promise.all([tries(['a', 'b'], T0 - 1), tries(['b'], T0), tries(['c'], 0)])).toEqual([2, 1, 0]);
+    await store.write((trx) => forgetLoginsBefore(trx, T0 + 9));
+    expect([await findLogin(store.db, 'sha256', 'S'), await tries(['b'], 0)]).toEqual([decided, 0]);
+    await store.write((trx) => forgetLoginsBefore(trx, T0 + 10));
+    expect(await findLogin(store.db, 'sha256', 'S')).toBeNull();
   });
 
   test('the secret of cookies is drawn once', async () => {
