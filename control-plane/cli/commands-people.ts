@@ -6,7 +6,7 @@ import { type CommonOptions, onServer, withConnection } from './action.ts';
 import { seconds } from './commands-reset.ts';
 import { table, writeJson, writeLine } from './view/text.ts';
 
-const KEY_TTL_S_MAX = 31_536_000;
+export const KEY_TTL_S_MAX = 31_536_000;
 
 export function registerPeopleCommands(program: Command): void {
   registerProject(program.command('project').description('projects, and who is a member in which role'));
@@ -97,7 +97,7 @@ function registerApiKey(apiKey: Command): void {
   });
 }
 
-function scopesOf(text: string): Right[] {
+export function scopesOf(text: string): Right[] {
   const named = text.split(',');
   const known = rights.filter((right) => named.includes(right));
   if (known.length !== named.length) throw new InvalidArgumentError(`a list of ${rights.join(', ')}`);

@@ -17,6 +17,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   'latchkey signer': ['latchkey signer --public-url https://latchkey.example'],
   'latchkey login': [
     'latchkey login --url https://latchkey.example',
+    'latchkey login --url https://latchkey.example --scopes read --ttl 86400',
     'latchkey login work --url https://latchkey.example --ca ca.pem --api-key-stdin < key',
   ],
   'latchkey logout': ['latchkey logout', 'latchkey logout work'],

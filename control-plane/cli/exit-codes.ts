@@ -12,7 +12,7 @@ export const EXIT = {
   partial: 4,
   late: 5,
   cancelled: 6,
-  /** Ctrl-C while watching: the operation goes on (128 + SIGINT, as shells say it). */
+  /** Ctrl-C while watching or waiting: an operation goes on (128 + SIGINT, as shells say it). */
   interrupted: 130,
 } as const;
 

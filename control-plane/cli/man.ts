@@ -13,7 +13,7 @@ const exitCodes: readonly (readonly [string, string])[] = [
   ['4', 'It was done in part.'],
   ['5', 'It is late: it expired, is overdue, or \\fB--timeout\\fR was reached.'],
   ['6', 'It was cancelled.'],
-  ['130', 'Watching was ended with Ctrl-C; the operation goes on.'],
+  ['130', 'Watching or waiting was ended with Ctrl-C; an operation goes on.'],
 ];
 
 const environment: readonly (readonly [string, string])[] = [

@@ -28,8 +28,12 @@ function folder(): string {
 const inUse = () => join(folder(), 'profile');
 
 /** Throws `CONFIG_INVALID` for what is no name of one. */
-function pathOf(name: string): string {
+export function checkName(name: string): void {
   if (!NAME.test(name)) throw new Failure('CONFIG_INVALID', { field: 'profile', reason: 'name' });
+}
+
+function pathOf(name: string): string {
+  checkName(name);
   return join(folder(), 'profiles', `${name}.json`);
 }
 

@@ -14,6 +14,7 @@ import {
   vmView,
 } from '../../api/schemas.ts';
 import { type BulkIntentRequest, type BulkRequest, bulkIntent, bulkList, bulkView } from '../../api/schemas-bulk.ts';
+import { deviceBegun, type deviceRequest } from '../../api/schemas-device.ts';
 import {
   type JoinTokenRequest,
   joinTokenCreated,
@@ -72,8 +73,8 @@ const PAGES_MAX = 100;
 export function connectApi(connection: Connection) {
   const get = async <S extends z.ZodObject>(schema: S, path: string, signal?: AbortSignal) =>
     read(schema, await exchange(connection, { method: 'GET', path, ...(signal ? { signal } : {}) }));
-  const post = async <S extends z.ZodObject>(schema: S, path: string, body: unknown) =>
-    read(schema, await exchange(connection, { method: 'POST', path, body }));
+  const post = async <S extends z.ZodObject>(schema: S, path: string, body: unknown, signal?: AbortSignal) =>
+    read(schema, await exchange(connection, { method: 'POST', path, body, signal }));
 
   const remove = async <S extends z.ZodObject>(schema: S, path: string) =>
     read(schema, await exchange(connection, { method: 'DELETE', path }));
@@ -117,6 +118,9 @@ export function connectApi(connection: Connection) {
     revokeJoinToken: (id: string) =>
       exchange(connection, { method: 'DELETE', path: `/v1/join-tokens/${encodeURIComponent(id)}` }),
     invite: (body: z.infer<typeof invitationRequest>) => post(invitationCreated, '/v1/invitations', body),
+    beginLogin: (body: z.infer<typeof deviceRequest>) => post(deviceBegun, '/v1/auth/device', body),
+    takeLogin: (device_code: string, signal: AbortSignal) =>
+      post(apiKeyCreated, '/v1/auth/device/token', { device_code }, signal),
     projects: () => get(projectList, '/v1/projects'),
     createProject: (name: string) => post(projectView, '/v1/projects', { name }),
     members: (project: string) => get(memberList, membersPath(project)),

@@ -7,8 +7,8 @@ import { isCode } from '../../../protocol/codes.ts';
 import { Failure } from '../../../protocol/failure.ts';
 import type { Secret } from '../../../protocol/secret.ts';
 
-/** Where the control plane is and who asks. `ca`: PEM of the authority that issued its certificate. */
-export type Connection = Readonly<{ url: URL; apiKey: Secret; ca?: string }>;
+/** Where the control plane is and who asks; `null`: nobody yet. `ca`: PEM of the authority that issued its certificate. */
+export type Connection = Readonly<{ url: URL; apiKey: Secret | null; ca?: string }>;
 
 export type Exchange = Readonly<{ method: string; path: string; body?: unknown; signal?: AbortSignal | undefined }>;
 
@@ -81,7 +81,7 @@ function open(connection: Connection, { method, path, body, headers, signal, tim
     minVersion: 'TLSv1.3' as const,
     headers: {
       accept: 'application/json',
-      authorization: `Bearer ${connection.apiKey.reveal()}`,
+      ...(connection.apiKey === null ? {} : { authorization: `Bearer ${connection.apiKey.reveal()}` }),
       ...(payload === undefined
         ? {}
         : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(payload)) }),

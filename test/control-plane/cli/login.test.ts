@@ -51,8 +51,6 @@ describe('latchkey login', () => {
     expect(none.json.at(-1)?.['code']).toBe('CONFIG_INVALID');
     expect(none.stdout + none.stderr).not.toContain('artificial-secret');
     expect(() => readdirSync(profiles())).toThrow();
-    const nobody = await latchkey(['login', '--url', world.origin]);
-    expect([nobody.code, nobody.stderr]).toEqual([2, expect.stringContaining('--api-key-stdin')]);
   });
 
   test('of several profiles the one that is named counts, then the environment’s, then the one in use', async () => {
