@@ -63,7 +63,7 @@ export const testsOf: Readonly<Record<string, readonly string[]>> = {
   'agent/link/executor-desk.ts': link('link'),
   'control-plane/core/enrolment.ts': ['test/control-plane/core/enrolment.test.ts'],
   'control-plane/core/receive.ts': ['test/control-plane/core/receive.test.ts'],
-  'control-plane/gateway/endpoint.ts': gateway('handshake'),
+  'control-plane/gateway/endpoint.ts': gateway('handshake', 'transport'),
   'control-plane/gateway/agent-socket.ts': gateway('handshake'),
   'control-plane/gateway/handshake.ts': hellos,
   'control-plane/gateway/gateway.ts': gateway('handshake'),
