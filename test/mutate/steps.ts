@@ -66,7 +66,7 @@ export const testsOf: Readonly<Record<string, readonly string[]>> = {
   'control-plane/gateway/endpoint.ts': gateway('handshake', 'transport'),
   'control-plane/gateway/agent-socket.ts': gateway('handshake'),
   'control-plane/gateway/handshake.ts': hellos,
-  'control-plane/gateway/gateway.ts': gateway('handshake'),
+  'control-plane/gateway/gateway.ts': gateway('handshake', 'twins'),
   'control-plane/gateway/enrolment.ts': [...gateway('enrolment'), 'test/control-plane/api/provisioning.test.ts'],
   'control-plane/gateway/intake.ts': gateway('receipts', 'dispatch'),
   'control-plane/signer/proofs.ts': signer,
